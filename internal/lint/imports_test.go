@@ -113,7 +113,7 @@ func TestDependenciesHaveReasons(t *testing.T) {
 	}
 	section, _, _ = strings.Cut(section, "\n## ")
 	listed := map[string]bool{}
-	for _, m := range regexp.MustCompile("(?m)^\\| `([^`]+)` \\|").FindAllStringSubmatch(section, -1) {
+	for _, m := range regexp.MustCompile("(?m)^\\| `?([^`| ]+/[^`| ]+)`? \\|").FindAllStringSubmatch(section, -1) {
 		listed[m[1]] = true
 	}
 	direct := regexp.MustCompile(`(?m)^(?:require )?\s*(\S+\.\S+/\S+) v\S+$`)
