@@ -63,6 +63,38 @@ func TestNothingRemains(t *testing.T) {
 	}
 }
 
+// TestGroupsComeAndGo: with few and with many groups on a filter, one that ended is made anew when somebody joins it.
+func TestGroupsComeAndGo(t *testing.T) {
+	for _, n := range []int{1, 5, 2 * indexFrom} {
+		r := NewRouter[member]()
+		m := &member{}
+		for i := range n {
+			r.SubscribeShared(strconv.Itoa(i), "a/+", m)
+		}
+		for i := range n {
+			name := strconv.Itoa(i)
+			if !r.UnsubscribeShared(name, "a/+", m) || r.UnsubscribeShared(name, "a/+", m) {
+				t.Fatalf("%d groups: leaving %s", n, name)
+			}
+			g := r.SubscribeShared(name, "a/+", m)
+			if again := r.SubscribeShared(name, "a/+", &member{}); again != g {
+				t.Fatalf("%d groups: two groups of one name", n)
+			}
+			var found Matches[member]
+			r.Match([]byte("a/b"), &found)
+			seen := 0
+			for _, other := range found.Groups {
+				if other == g && g.Members.Len() == 2 {
+					seen++
+				}
+			}
+			if len(found.Groups) != n || seen != 1 {
+				t.Fatalf("%d groups: found %d, the new one %d times", n, len(found.Groups), seen)
+			}
+		}
+	}
+}
+
 // TestUnsubscribeFromNothing leaves no trace either.
 func TestUnsubscribeFromNothing(t *testing.T) {
 	r := NewRouter[member]()

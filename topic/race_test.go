@@ -28,9 +28,16 @@ func TestMatchWhileChanging(t *testing.T) {
 		seen   [matchers]int // by matcher: the number of its last match that found this client
 	}
 	r := topic.NewRouter[client]()
+	// Those who stay stand between those who will go, so that gaps open before and after them.
 	var staying []*client
+	var leaving [changers][]*client
 	for _, p := range patterns {
 		for range 50 {
+			for n := range leaving {
+				c := &client{filter: p}
+				r.Subscribe(p, c)
+				leaving[n] = append(leaving[n], c)
+			}
 			c := &client{filter: p, stays: true}
 			r.Subscribe(p, c)
 			staying = append(staying, c)
@@ -42,9 +49,9 @@ func TestMatchWhileChanging(t *testing.T) {
 	for n := range changers {
 		changing.Go(func() {
 			rnd := rand.New(rand.NewPCG(uint64(n), 1))
-			var mine []*client
+			mine := leaving[n]
 			for round := range rounds {
-				if len(mine) > 0 && (rnd.IntN(2) == 0 || len(mine) > 2000) {
+				if len(mine) > 0 && (rnd.IntN(2) == 0 || len(mine) > 1000) {
 					i := rnd.IntN(len(mine))
 					c := mine[i]
 					mine[i] = mine[len(mine)-1]

@@ -77,6 +77,26 @@ func TestSetStaysDense(t *testing.T) {
 	}
 }
 
+// TestSetReusesPlaces: with as many coming as going, a set takes no more room.
+func TestSetReusesPlaces(t *testing.T) {
+	var s Set[member]
+	old := make([]*member, 1000)
+	for i := range old {
+		old[i] = &member{i}
+		s.add(old[i])
+	}
+	before := s.rest.Load().used.Load()
+	for i := range 100 * len(old) {
+		m := &old[i%len(old)]
+		s.remove(*m)
+		*m = &member{i}
+		s.add(*m)
+	}
+	if after := s.rest.Load().used.Load(); after != before {
+		t.Errorf("%d slots, %d before", after, before)
+	}
+}
+
 // TestSetNeverCopies: adding one to a big set leaves every slot where it is.
 func TestSetNeverCopies(t *testing.T) {
 	var s Set[member]
