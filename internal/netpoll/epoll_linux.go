@@ -1,0 +1,182 @@
+package netpoll
+
+import (
+	"fmt"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxEvents is how many events a loop takes at once.
+const maxEvents = 256
+
+// Numbers of events that are not those of connections. Connections have generations from 1 to 1<<31-1.
+const (
+	wakeEvent      = ^uint64(0)
+	listenerEvents = 1 << 63 // plus the index of the listener
+)
+
+// epoll is the waiter of the epoll back end.
+type epoll struct {
+	fd     int32
+	event  int32 // eventfd
+	events [maxEvents]unix.EpollEvent
+	found  int
+	closed bool
+	// spare is a descriptor kept for when there are no more: given up, it lets a connection be accepted and closed, where
+	// the peer would otherwise wait for its own timeout.
+	spare int32
+}
+
+func newWaiter(b Backend) (waiter, error) {
+	if b == BackendPortable {
+		return newSleeper(), nil
+	}
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("epoll_create1: %w", err)
+	}
+	event, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		sysClose(int32(fd))
+		return nil, fmt.Errorf("eventfd: %w", err)
+	}
+	e := &epoll{fd: int32(fd), event: int32(event), spare: openSpare()}
+	if err := e.control(unix.EPOLL_CTL_ADD, e.event, unix.EPOLLIN|unix.EPOLLET, wakeEvent); err != nil {
+		e.close()
+		return nil, fmt.Errorf("epoll_ctl: %w", err)
+	}
+	return e, nil
+}
+
+// wait blocks in epoll_wait without giving up its processor.
+func (e *epoll) wait(timeout int64) {
+	e.found = 0
+	if timeout > maxSleep {
+		timeout = maxSleep
+	}
+	n, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(e.fd), uintptr(unsafe.Pointer(&e.events)), maxEvents, uintptr(timeout), 0, 0)
+	if errno == 0 {
+		e.found = int(n)
+	}
+}
+
+const maxSleep = 1 << 30
+
+func (e *epoll) dispatch(l *Loop) {
+	for i := range e.found {
+		ev := &e.events[i]
+		number := uint64(uint32(ev.Fd)) | uint64(uint32(ev.Pad))<<32
+		switch {
+		case number == wakeEvent: // edge-triggered: the counter need not be read
+		case number&listenerEvents != 0:
+			l.acceptAll(int(number &^ listenerEvents))
+		default:
+			if c := l.poller.table.get(ev.Fd, uint32(ev.Pad)); c != nil {
+				l.event(c, ev.Events)
+			}
+		}
+	}
+}
+
+// event handles what epoll reported about a connection.
+func (l *Loop) event(c *Conn, events uint32) {
+	if events&unix.EPOLLOUT != 0 {
+		c.drain(&l.turn)
+		l.turn.cycle()
+		if c.fd < 0 {
+			return
+		}
+	}
+	if events&^unix.EPOLLOUT == 0 {
+		return
+	}
+	if flags := c.flags.Load(); flags&flagPaused == 0 {
+		l.input(c)
+	} else if events&(unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+		l.gone(c, errBroken) // paused: nobody would read the rest
+	}
+}
+
+func (e *epoll) wake() {
+	one := uint64(1)
+	syscall.RawSyscall(unix.SYS_WRITE, uintptr(e.event), uintptr(unsafe.Pointer(&one)), 8)
+}
+
+func (e *epoll) close() {
+	if e.closed {
+		return
+	}
+	e.closed = true
+	sysClose(e.event)
+	sysClose(e.fd)
+	if e.spare > 0 {
+		sysClose(e.spare)
+	}
+}
+
+// control calls epoll_ctl; number comes back with each event.
+func (e *epoll) control(op int, fd int32, events uint32, number uint64) error {
+	ev := unix.EpollEvent{Events: events, Fd: int32(uint32(number)), Pad: int32(uint32(number >> 32))}
+	_, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_CTL, uintptr(e.fd), uintptr(op), uintptr(fd), uintptr(unsafe.Pointer(&ev)), 0, 0)
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// interest returns the events that a connection with these flags waits for.
+func interest(flags uint32) uint32 {
+	var events uint32
+	if flags&flagPaused == 0 {
+		events = unix.EPOLLIN | unix.EPOLLRDHUP
+	}
+	if flags&flagFull != 0 {
+		events |= unix.EPOLLOUT
+	}
+	return events
+}
+
+// number is that of the connection's events.
+func (c *Conn) number() uint64 { return uint64(uint32(c.fd)) | uint64(c.gen)<<32 }
+
+// register begins to wait for the events of a connection.
+func (c *Conn) register() error {
+	return c.loop.poll.(*epoll).control(unix.EPOLL_CTL_ADD, c.fd, interest(c.flags.Load()), c.number())
+}
+
+// watch waits for what the flags say now. The caller holds mu.
+func (c *Conn) watch() {
+	if c.flags.Load()&flagPortable != 0 {
+		return // the loop looks at flagPaused when something was read
+	}
+	if c.fd >= 0 {
+		// It can fail for want of memory only if events are added, which this does not.
+		_ = c.loop.poll.(*epoll).control(unix.EPOLL_CTL_MOD, c.fd, interest(c.flags.Load()), c.number())
+	}
+}
+
+// shut shuts down the writing side. The caller holds mu.
+func (c *Conn) shut() {
+	if c.flags.Load()&flagPortable != 0 {
+		c.ext.std.shut()
+		return
+	}
+	if c.fd >= 0 {
+		sysShut(c.fd)
+	}
+}
+
+// disconnect closes the descriptor. The caller holds mu.
+func (c *Conn) disconnect() {
+	if c.flags.Load()&flagPortable != 0 {
+		c.ext.std.close()
+		return
+	}
+	if fd := c.fd; fd >= 0 {
+		c.loop.poller.table.clear(fd)
+		c.fd = -1
+		sysClose(fd)
+	}
+}
