@@ -1,0 +1,215 @@
+package session
+
+import (
+	"github.com/millrace-mq/millrace/internal/message"
+	"github.com/millrace-mq/millrace/mqtt"
+)
+
+// Verdict is what becomes of a message for the client.
+type Verdict uint8
+
+// The verdicts.
+const (
+	Dropped    Verdict = iota // nothing is sent; Reason tells why
+	Send                      // the owner must send a PUBLISH, in the order of the deliveries
+	SendPubrel                // the owner must send a PUBREL for PacketID; only from Next
+	Queued                    // it waits; Next gives it when its turn has come
+)
+
+// Reason is why a message was dropped.
+type Reason uint8
+
+// The reasons. All but the first two are losses that deserve to be counted.
+const (
+	NotDropped Reason = iota
+	OwnMessage        // of the client itself, and the subscription is no-local
+	NotHere           // QoS 0, and the client is not connected
+	NotReady          // QoS 0, and the connection takes nothing at the moment
+	QueueFull         // no room among the messages that wait
+	Expired           // its message expiry interval is over
+	TooLarge          // longer than the client's Maximum Packet Size
+	NoRoom            // Lease only: it could not be sent at once
+)
+
+var reasonNames = [...]string{
+	NotDropped: "not dropped", OwnMessage: "no local", NotHere: "offline", NotReady: "slow consumer", QueueFull: "queue full",
+	Expired: "expired", TooLarge: "too large", NoRoom: "no room",
+}
+
+func (r Reason) String() string {
+	if int(r) < len(reasonNames) {
+		return reasonNames[r]
+	}
+	return "unknown reason"
+}
+
+// Delivery tells the owner what to do with one message for the client.
+type Delivery struct {
+	Verdict Verdict
+	Reason  Reason // of Dropped
+
+	// What the PUBLISH says. The message itself gives topic, properties and payload.
+	QoS       byte
+	Dup       bool
+	Retain    bool
+	OmitTopic bool   // Alias says it: the topic is sent with length zero
+	PacketID  uint16 // of QoS 1 and 2
+	Alias     uint16 // topic alias, 0 for none
+	// Evicted is the number of older messages that were dropped to make room for this one.
+	Evicted uint32
+	// Expiry is the message expiry interval in seconds that the client is told, -1 for none.
+	Expiry int64
+	// SubscriptionIDs belong to the session, until the next call of one of its methods.
+	SubscriptionIDs []uint32
+}
+
+// Plain tells whether the PUBLISH is the same bytes for every client of the same version that gets the same message with
+// the same retain flag at the same time.
+func (d *Delivery) Plain() bool { return d.QoS == 0 && d.Alias == 0 && len(d.SubscriptionIDs) == 0 }
+
+// Head is the part of a PUBLISH that this client's delivery decides.
+func (d *Delivery) Head() mqtt.PublishHead {
+	return mqtt.PublishHead{
+		Dup: d.Dup, QoS: d.QoS, Retain: d.Retain, PacketID: d.PacketID, Alias: d.Alias, Expiry: d.Expiry,
+		SubscriptionIDs: d.SubscriptionIDs,
+	}
+}
+
+// Deliver takes a message for the client. m may be borrowed; the session keeps it (message.Message.Keep) if it is in
+// flight or waits, and releases it when it is done. ready says that the connection takes bytes: when not, QoS 0 is
+// dropped and the rest waits. A message that expires while it waits is dropped when its turn comes.
+func (s *Session) Deliver(now int64, m *message.Message, o *SubOptions, ready bool) Delivery {
+	if o.NoLocal && m.Sender == s.Number {
+		return Delivery{Reason: OwnMessage} // [MQTT-3.8.3-3]
+	}
+	if m.Expires != 0 && m.Expired(now) {
+		return Delivery{Reason: Expired} // [MQTT-3.3.2-5]
+	}
+	e := entry{m: m, more: o.More, id: o.ID, qos: min(m.QoS, o.QoS), retain: s.retain(m, o)} // [MQTT-3.8.4-8]
+	if e.qos == 0 {
+		switch {
+		case s.state != online:
+			return Delivery{Reason: NotHere}
+		case !ready:
+			return Delivery{Reason: NotReady}
+		}
+		return s.publish(now, &e, 0)
+	}
+	if ready && s.open() {
+		return s.launch(now, &e, 0)
+	}
+	return s.enqueue(&e)
+}
+
+// Lease is Deliver for a message that somebody else keeps until it is settled: it is sent at once or not at all (NoRoom),
+// and token comes back with the client's acknowledgement or with TakeShared. At QoS 0 there is no acknowledgement, and
+// it is settled when it was sent.
+func (s *Session) Lease(now int64, m *message.Message, o *SubOptions, token uint64) Delivery {
+	if m.Expires != 0 && m.Expired(now) {
+		return Delivery{Reason: Expired}
+	}
+	e := entry{m: m, more: o.More, id: o.ID, qos: min(m.QoS, o.QoS), retain: s.retain(m, o)}
+	switch {
+	case !s.open():
+		return Delivery{Reason: NoRoom}
+	case e.qos == 0:
+		return s.publish(now, &e, 0)
+	}
+	return s.launch(now, &e, token)
+}
+
+// retain is the retain flag of a delivery ([MQTT-3.3.1-8], [MQTT-3.3.1-12], [MQTT-3.3.1-13]).
+func (s *Session) retain(m *message.Message, o *SubOptions) bool {
+	return o.Retained || o.RetainAsPublished && m.Retain && s.version == mqtt.V5
+}
+
+// open tells whether a message of QoS 1 or 2 may be sent at once: there is room, and nothing earlier waits ([MQTT-4.6.0-6],
+// [MQTT-3.3.4-9]).
+func (s *Session) open() bool {
+	if s.state != online {
+		return false
+	}
+	o := s.out
+	return o == nil && s.window > 0 || o != nil && o.used < s.window && o.queue.n == 0 && o.resend == 0
+}
+
+// launch puts a message in flight, of which e holds no reference yet.
+func (s *Session) launch(now int64, e *entry, token uint64) Delivery {
+	d := s.publish(now, e, 1)
+	if d.Verdict != Send {
+		return d
+	}
+	e.m = e.m.Keep()
+	d.PacketID = s.fly(e, token)
+	return d
+}
+
+// fly gives a kept message its place in flight.
+func (s *Session) fly(e *entry, token uint64) uint16 {
+	if s.out == nil {
+		s.out = new(outflow)
+	}
+	id := s.out.push(*e, token)
+	s.weigh()
+	return id
+}
+
+// publish makes the delivery of a PUBLISH that is sent now, with the packet identifier id or, as this needs only to know how
+// long the packet is, any other. A message that is too large for the client counts as delivered and is not sent
+// ([MQTT-3.1.2-25]).
+func (s *Session) publish(now int64, e *entry, id uint16) Delivery {
+	m := e.m
+	d := Delivery{Verdict: Send, QoS: e.qos, Retain: e.retain, PacketID: id, Expiry: -1}
+	if s.version != mqtt.V5 {
+		return d
+	}
+	if m.Expires != 0 {
+		d.Expiry = m.Remaining(now) // [MQTT-3.3.2-6]
+	}
+	switch {
+	case e.more != nil && len(e.more.IDs) > 0:
+		d.SubscriptionIDs = e.more.IDs
+	case e.id != 0:
+		s.one[0] = e.id
+		d.SubscriptionIDs = s.one[:]
+	}
+	grown := 0
+	if s.maxPacket != 0 {
+		size := mqtt.PublishSize(mqtt.V5, d.Head(), len(m.Topic), len(m.Props), len(m.Payload))
+		if size > int(s.maxPacket) {
+			return Delivery{Reason: TooLarge}
+		}
+		grown = size + aliasGrowth
+	}
+	if s.aliases != nil && grown <= int(s.maxPacket) {
+		d.Alias, d.OmitTopic = s.aliases.assign(m.Topic)
+	}
+	return d
+}
+
+// enqueue lets a message wait.
+func (s *Session) enqueue(e *entry) Delivery {
+	if s.state != online && s.state != offline {
+		return Delivery{Reason: NotHere}
+	}
+	l, size := s.limits, e.m.Size()
+	if l.MaxQueued <= 0 || l.MaxQueuedBytes > 0 && size > l.MaxQueuedBytes {
+		return Delivery{Reason: QueueFull}
+	}
+	if s.out == nil {
+		s.out = new(outflow)
+	}
+	q := &s.out.queue
+	d := Delivery{Verdict: Queued, QoS: e.qos}
+	for q.n >= l.MaxQueued || l.MaxQueuedBytes > 0 && q.bytes+size > l.MaxQueuedBytes {
+		if l.Overflow == DropNewest {
+			return Delivery{Reason: QueueFull}
+		}
+		q.pop().m.Release()
+		d.Evicted++
+	}
+	e.m = e.m.Keep()
+	q.push(*e)
+	s.weigh()
+	return d
+}
