@@ -3,6 +3,7 @@ package mqtt
 import (
 	"encoding/binary"
 	"math/bits"
+	"slices"
 )
 
 // Properties holds the properties of any packet (2.2.2). A field is valid only when Has contains its identifier; the others
@@ -125,12 +126,11 @@ func (p *Properties) takeValue(id Property, b []byte) (rest []byte, err error) {
 		if value, rest, ok = takeByte(b); value > 1 {
 			return nil, protocolError(id.String() + " is neither 0 nor 1")
 		}
-		if field := p.byteField(id); field != nil {
-			*field = value
+		if propertyTable[id].kind == kindByte {
+			*p.byteField(id) = value
 		} else {
 			*p.boolField(id) = value == 1
 		}
-		number = 1 // zero is a value like any other
 	case kindUint16:
 		field := p.uint16Field(id)
 		*field, rest, ok = takeUint16(b)
@@ -204,7 +204,7 @@ func (p *Properties) addEncodedUser(run *userRun, all []byte, at, end int) {
 		return
 	case !run.joined:
 		run.joined = true
-		p.joined = append(p.joined[:0], p.User...)
+		p.joined = append(slices.Grow(p.joined[:0], len(all)), p.User...)
 	}
 	p.joined = append(p.joined, all[at:end]...)
 	p.User = p.joined[:len(p.joined):len(p.joined)]

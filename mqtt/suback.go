@@ -1,6 +1,9 @@
 package mqtt
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // Suback answers SUBSCRIBE with one code for each filter, in the order of the filters (3.9).
 //
@@ -51,6 +54,7 @@ func takeCodes(codes []ReasonCode, b []byte, allowed *codeSet) ([]ReasonCode, er
 	if len(b) == 0 {
 		return codes, errNoCodes
 	}
+	codes = slices.Grow(codes, len(b))
 	for _, code := range b {
 		if !allowed.contains(ReasonCode(code)) {
 			return codes, errReasonCode

@@ -1,6 +1,9 @@
 package mqtt
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // Unsubscribe ends subscriptions (3.10).
 //
@@ -34,6 +37,7 @@ func (u *Unsubscribe) Decode(v Version, flags byte, body []byte) error {
 	if len(rest) == 0 {
 		return errNoFilters
 	}
+	u.Filters = slices.Grow(u.Filters, countFilters(rest, 0))
 	for len(rest) > 0 {
 		var filter []byte
 		if filter, rest, err = takeFilter(rest); err != nil {

@@ -119,10 +119,6 @@ func appendLength(dst []byte, n int) []byte {
 	return binary.BigEndian.AppendUint16(dst, uint16(n))
 }
 
-func appendBool(dst []byte, value bool) []byte {
-	return append(dst, bit(value, 0))
-}
-
 // bit returns the given bit when set, for building flags.
 func bit(set bool, position uint) byte {
 	if set {
