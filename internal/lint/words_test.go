@@ -12,10 +12,20 @@ import (
 )
 
 // A goroutine that nobody stops is a leak that waits for its day. Beside each go statement of the product, on its line,
-// right above it or as the first thing inside the function it starts, a comment says what ends it.
+// right above it or as the first thing inside the function it starts, a comment says what ends it; or the documentation
+// of the function does.
 func TestGoroutinesNameTheirEnd(t *testing.T) {
 	ends := regexp.MustCompile(`(?i)\b(stop|end|return|clos|exit|finish|until|done|cancel|leav|wait)`)
-	for _, s := range sources(t) {
+	all := sources(t)
+	docs := map[string]string{} // by package and name of the function; methods of one name share theirs
+	for _, s := range all {
+		for _, d := range s.file.Decls {
+			if f, ok := d.(*ast.FuncDecl); ok && !s.test {
+				docs[s.pkg+"."+f.Name.Name] += f.Doc.Text()
+			}
+		}
+	}
+	for _, s := range all {
 		if s.test {
 			continue
 		}
@@ -30,6 +40,12 @@ func TestGoroutinesNameTheirEnd(t *testing.T) {
 			}
 			line := s.line(g)
 			text := comments[line] + comments[line-1] + comments[line+1]
+			switch f := g.Call.Fun.(type) {
+			case *ast.Ident:
+				text += docs[s.pkg+"."+f.Name]
+			case *ast.SelectorExpr:
+				text += docs[s.pkg+"."+f.Sel.Name]
+			}
 			if !ends.MatchString(text) {
 				t.Errorf("%s:%d: say beside the go statement what ends the goroutine", s.path, line)
 			}
