@@ -7,8 +7,8 @@ import "github.com/millrace-mq/millrace/internal/buffer"
 // There are two stages, and bytes in left always go before those in segs:
 //
 //   - segs name bytes in the arenas of turns. The turn that added one has the connection on its dirty list and flushes it
-//     at its end, so no segment outlives its arena. Segments of several turns may be mixed; whoever flushes first writes
-//     all of them.
+//     at its end, so no segment outlives its arena. Segments of several turns may be mixed. Whoever flushes first takes
+//     all of them, but copies them to left first: outside mu, only bytes of one's own arena are certain to stay.
 //   - left holds copies of what could not be written when its turn ended: because the kernel was full (flagFull; the loop
 //     goes on at EPOLLOUT), or because another goroutine was just writing (flagBusy; that one goes on when it is done).
 //
@@ -46,6 +46,16 @@ func (o *output) keepSegments() {
 	}
 	clear(o.segs)
 	o.segs = o.segs[:0]
+}
+
+// foreign reports whether another turn than t has added segments.
+func (o *output) foreign(t *Turn) bool {
+	for i := range o.segs {
+		if o.segs[i].chunk.turn != t {
+			return true
+		}
+	}
+	return false
 }
 
 // wrote drops the first n bytes of left.
@@ -116,8 +126,13 @@ func (c *Conn) flush(t *Turn) {
 		c.mu.Unlock()
 		return
 	}
-	c.out = nil
 	c.flags.Or(flagBusy)
+	if o.foreign(t) {
+		o.keepSegments()
+		c.wrote(t, nil)
+		return
+	}
+	c.out = nil
 	fd := c.fd
 	c.mu.Unlock()
 	if len(o.segs) == 1 {

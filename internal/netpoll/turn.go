@@ -26,7 +26,8 @@ type Turn struct {
 // chunk is a piece of a turn's arena.
 type chunk struct {
 	turn *Turn
-	buf  []byte // length: what is used; capacity: chunkSize, or more for one large packet
+	mem  []byte // constant; chunkSize, or more for one large packet
+	used int    // owned by turn: others read no further than the segments that they were given
 }
 
 // Segment is a run of encoded bytes in a turn's arena. It may be sent to any number of connections, until the call of
@@ -41,7 +42,7 @@ func (s Segment) Bytes() []byte {
 	if s.chunk == nil {
 		return nil
 	}
-	return s.chunk.buf[s.from:s.to:s.to]
+	return s.chunk.mem[s.from:s.to:s.to]
 }
 
 // Len returns the number of bytes in s.
@@ -57,11 +58,10 @@ func (t *Turn) Loop() *Loop { return t.loop }
 // the result to End. There is one at a time: a second Begin before End takes the room of the first.
 func (t *Turn) Begin(n int) []byte {
 	c := t.cur
-	if c == nil || cap(c.buf)-len(c.buf) < n {
+	if c == nil || len(c.mem)-c.used < n {
 		c = t.extend(n)
 	}
-	at := len(c.buf)
-	return c.buf[at : at : at+n]
+	return c.mem[c.used : c.used : c.used+n]
 }
 
 // End takes what was appended to the slice that Begin returned. More than was asked for is allowed, but costs a copy.
@@ -70,17 +70,16 @@ func (t *Turn) End(b []byte) Segment {
 		return Segment{}
 	}
 	c := t.cur
-	at := len(c.buf)
-	if unsafe.SliceData(b) != unsafe.SliceData(c.buf[at:cap(c.buf)]) { // it outgrew its room and moved
-		if cap(c.buf)-at < len(b) {
+	if unsafe.SliceData(b) != unsafe.SliceData(c.mem[c.used:]) { // it outgrew its room and moved
+		if len(c.mem)-c.used < len(b) {
 			c = t.extend(len(b))
-			at = 0
 		}
-		copy(c.buf[at:at+len(b)], b)
+		copy(c.mem[c.used:], b)
 	}
-	c.buf = c.buf[:at+len(b)]
+	from := c.used
+	c.used += len(b)
 	t.used += len(b)
-	return Segment{c, uint32(at), uint32(at + len(b))}
+	return Segment{c, uint32(from), uint32(c.used)}
 }
 
 // Flush writes what is pending now rather than at the end of the turn. Segments stay valid.
@@ -104,7 +103,7 @@ func (t *Turn) extend(n int) *chunk {
 		t.cur, t.spare = t.spare[last], t.spare[:last]
 		return t.cur
 	}
-	t.cur = &chunk{turn: t, buf: make([]byte, 0, max(n, chunkSize))}
+	t.cur = &chunk{turn: t, mem: make([]byte, max(n, chunkSize))}
 	return t.cur
 }
 
@@ -127,10 +126,10 @@ func (t *Turn) finish() {
 		t.full[i] = nil
 	}
 	t.full = t.full[:0]
-	if t.cur != nil && cap(t.cur.buf) > chunkSize {
+	if t.cur != nil && len(t.cur.mem) > chunkSize {
 		t.cur = nil
 	} else if t.cur != nil {
-		t.cur.buf = t.cur.buf[:0]
+		t.cur.used = 0
 	}
 	t.used = 0
 	if cap(t.scratch) > chunkSize {
@@ -140,10 +139,10 @@ func (t *Turn) finish() {
 
 // retire keeps a chunk for reuse if it is of the usual size and few are kept.
 func (t *Turn) retire(c *chunk) {
-	if cap(c.buf) != chunkSize || len(t.spare) >= maxSpare {
+	if len(c.mem) != chunkSize || len(t.spare) >= maxSpare {
 		return
 	}
-	c.buf = c.buf[:0]
+	c.used = 0
 	t.spare = append(t.spare, c)
 }
 
