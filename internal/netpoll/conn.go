@@ -159,6 +159,18 @@ func (c *Conn) Resume() {
 	}
 }
 
+// ReadNow presents what has come and was not read yet, up to a few reads, so that a connection that is about to be
+// given up has had its say. By the loop of the connection only, from mail or an alarm. The portable back end has read
+// already what its goroutine got; it reads no more here.
+func (c *Conn) ReadNow() {
+	for i := 0; i < readNow && c.handler != nil && (c.ext == nil || c.ext.std == nil); i++ {
+		c.loop.input(c)
+	}
+}
+
+// readNow is the number of reads of ReadNow, of readSize bytes each.
+const readNow = 4
+
 // RemoteAddr returns the address of the peer: the one that a PROXY header named, if any. It asks the kernel, and returns
 // nil once the connection is gone.
 func (c *Conn) RemoteAddr() net.Addr {

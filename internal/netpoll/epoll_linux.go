@@ -84,7 +84,7 @@ func (e *epoll) dispatch(l *Loop) {
 func (l *Loop) event(c *Conn, events uint32) {
 	if events&unix.EPOLLOUT != 0 {
 		c.drain(&l.turn)
-		l.turn.cycle()
+		l.turn.Cycle()
 		if c.fd < 0 {
 			return
 		}

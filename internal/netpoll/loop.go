@@ -98,14 +98,14 @@ func (l *Loop) collect() {
 	for i, m := range l.mails {
 		m.Mail(&l.turn)
 		l.mails[i] = nil
-		l.turn.cycle()
+		l.turn.Cycle()
 	}
 	l.mails = l.mails[:0]
 	l.turn.finish() // what was sent before Close must have been tried before the connection is attended to
 	for i, c := range l.attns {
 		l.look(c)
 		l.attns[i] = nil
-		l.turn.cycle()
+		l.turn.Cycle()
 	}
 	l.attns = l.attns[:0]
 }
@@ -118,7 +118,7 @@ func (l *Loop) alarm(c *Conn) {
 		l.release(c)
 	case c.flags.Load()&(flagClosing|flagAborting) == 0:
 		c.handler.Alarm(&l.turn)
-		l.turn.cycle()
+		l.turn.Cycle()
 	}
 }
 
@@ -259,7 +259,7 @@ func (l *Loop) present(c *Conn, b []byte, n int) {
 	} else {
 		c.keepInput(b[used:n])
 	}
-	l.turn.cycle()
+	l.turn.Cycle()
 }
 
 // keepInput keeps what the handler did not use; rest may be a part of what is kept already.

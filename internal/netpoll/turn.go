@@ -9,6 +9,10 @@ import (
 // into, the connections that have something to write, and the time. A Turn belongs to one goroutine, and a caller must
 // not keep it beyond the call that it was given to.
 type Turn struct {
+	// Scratch is the owner's: what it wants to find again in every turn of the same loop. Turns outside loops are
+	// pooled with theirs.
+	Scratch any
+
 	loop  *Loop // nil outside loops
 	now   int64 // unix milliseconds
 	cur   *chunk
@@ -110,8 +114,9 @@ func (t *Turn) extend(n int) *chunk {
 // start begins a turn.
 func (t *Turn) start(now time.Time) { t.now = now.UnixMilli() }
 
-// cycle ends what can be ended between two calls of handlers when much has been encoded.
-func (t *Turn) cycle() {
+// Cycle writes what is pending and takes the arena back when much has been encoded. A handler that does a lot in one call
+// calls it in between, so that the arena stays bounded; segments made before are invalid afterwards.
+func (t *Turn) Cycle() {
 	if t.used >= arenaLimit {
 		t.finish()
 	}
