@@ -22,6 +22,7 @@ func Default() *Config {
 			QueueOverflow:       DropOldest,
 			MaxOutboundBuffer:   4 * MiB,
 			TopicAliasMaximum:   32,
+			MaxClientID:         1024,
 			MaxTopicLevels:      128,
 			MaxSubscriptions:    100_000,
 			MaxSessionExpiry:    7 * 24 * time.Hour,

@@ -139,6 +139,9 @@ type Limits struct {
 	// Topic aliases that a client may set up, told to 5.0 clients, and that the broker uses towards one that allows them. 0: none.
 	TopicAliasMaximum int `yaml:"topic_alias_maximum" min:"0" max:"65535"`
 
+	// Bytes of a client identifier. A longer one is refused (0x85).
+	MaxClientID int `yaml:"max_client_id" min:"23" max:"65535"`
+
 	// Levels of a topic or filter. More are refused as an invalid topic (0x90, 0x8F).
 	MaxTopicLevels int `yaml:"max_topic_levels" min:"1" max:"65535"`
 
