@@ -94,6 +94,15 @@ func TestSubackV311SaysOnlyThatItFailed(t *testing.T) {
 	}
 }
 
+func TestSubscribeV311HasNoOptionsButQoS(t *testing.T) {
+	subscribe := Subscribe{PacketID: 1, Subscriptions: []Subscription{
+		{Filter: []byte("a"), QoS: 1, NoLocal: true, RetainAsPublished: true, RetainHandling: 2},
+	}}
+	if got := string(subscribe.Append(nil, V311)); got != "\x82\x06\x00\x01\x00\x01a\x01" {
+		t.Errorf("%x", got)
+	}
+}
+
 func TestSubscribeFields(t *testing.T) {
 	var s Subscribe
 	if err := s.Decode(V5, 2, []byte("\x01\x02\x02\x0b\x07\x00\x03a/+\x1d\x00\x01#\x22")); err != nil {

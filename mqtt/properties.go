@@ -3,7 +3,6 @@ package mqtt
 import (
 	"encoding/binary"
 	"math/bits"
-	"slices"
 )
 
 // Properties holds the properties of any packet (2.2.2). A field is valid only when Has contains its identifier; the others
@@ -87,11 +86,12 @@ func (p *Properties) take(b []byte, allowed PropertySet) (rest []byte, err error
 	return rest[length:], p.decode(rest[:length:length], allowed)
 }
 
-// repeatable are the properties that may stand in a packet more than once. SUBSCRIBE checks that it has one identifier.
-var repeatable = setOf(PropUser, PropSubscriptionID)
-
 // decode reads all, the properties without their length.
 func (p *Properties) decode(all []byte, allowed PropertySet) error {
+	repeatable := PropertySet(0).With(PropUser)
+	if allowed == publishProperties { // it may match several subscriptions (3.3.2.3.8); SUBSCRIBE has one identifier
+		repeatable = repeatable.With(PropSubscriptionID)
+	}
 	var users userRun
 	for at := 0; at < len(all); {
 		id := Property(all[at])
@@ -204,7 +204,7 @@ func (p *Properties) addEncodedUser(run *userRun, all []byte, at, end int) {
 		return
 	case !run.joined:
 		run.joined = true
-		p.joined = append(slices.Grow(p.joined[:0], len(all)), p.User...)
+		p.joined = append(emptied(p.joined, len(all)), p.User...)
 	}
 	p.joined = append(p.joined, all[at:end]...)
 	p.User = p.joined[:len(p.joined):len(p.joined)]

@@ -240,6 +240,20 @@ func TestUserPropertiesKeepTheirOrder(t *testing.T) {
 	}
 }
 
+// A decoded run ends where it ends: adding to it must not write over the property behind it.
+func TestAddUserToADecodedRun(t *testing.T) {
+	body := []byte("\x00\x01t\x0b\x26\x00\x01k\x00\x01v\x03\x00\x01cpayload")
+	input := bytes.Clone(body)
+	var p Publish
+	if err := p.Decode(V5, 0, body); err != nil {
+		t.Fatal(err)
+	}
+	p.Properties.AddUser("a", "")
+	if !bytes.Equal(body, input) || string(p.Properties.ContentType) != "c" {
+		t.Errorf("adding a user property has changed the body: %q", body)
+	}
+}
+
 func TestAddUserAfterReset(t *testing.T) {
 	var p Properties
 	p.AddUser("old", "1")

@@ -97,7 +97,7 @@ func TestPublishSizeOfWhatCannotBeSent(t *testing.T) {
 }
 
 func TestExpiryIsCutToFourBytes(t *testing.T) {
-	got := AppendPublish(nil, V5, PublishHead{Expiry: math.MaxInt64}, []byte("t"), nil, nil)
+	got := AppendPublish(nil, V5, PublishHead{Expiry: 1<<32 + 5}, []byte("t"), nil, nil)
 	if want := "\x30\x09\x00\x01t\x05\x02\xff\xff\xff\xff"; string(got) != want {
 		t.Errorf("got %x", got)
 	}

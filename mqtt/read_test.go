@@ -106,3 +106,42 @@ func TestReadPacketIntoReusesTheBuffer(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// No packet makes the decoder allocate more than a small multiple of its length, garbage of growing slices included.
+func TestWorstInputsAllocateLittle(t *testing.T) {
+	repeat := func(before, unit, after string) []byte {
+		return []byte(before + strings.Repeat(unit, 100_000/len(unit)) + after)
+	}
+	props := func(before, unit string) []byte {
+		encoded := strings.Repeat(unit, 100_000/len(unit))
+		return append(appendVarint([]byte(before), uint32(len(encoded))), encoded...)
+	}
+	for name, test := range map[string]struct {
+		kind Type
+		v    Version
+		body []byte
+	}{
+		"filters":                  {SUBSCRIBE, V5, repeat("\x00\x01\x00", "\x00\x01a\x00", "")},
+		"filters, the last cut":    {SUBSCRIBE, V311, repeat("\x00\x01", "\x00\x01a\x00", "\x00")},
+		"empty filters":            {SUBSCRIBE, V311, repeat("\x00\x01", "\x00\x00\x00", "")},
+		"unsubscribe":              {UNSUBSCRIBE, V5, repeat("\x00\x01\x00", "\x00\x01a", "")},
+		"unsubscribe nothing":      {UNSUBSCRIBE, V311, repeat("\x00\x01", "\x00\x00", "")},
+		"codes":                    {SUBACK, V5, repeat("\x00\x01\x00", "\x87", "")},
+		"unsubscribe codes":        {UNSUBACK, V5, repeat("\x00\x01\x00", "\x11", "")},
+		"subscription identifiers": {PUBLISH, V5, props("\x00\x01t", "\x0b\x01")},
+		"many identifiers":         {SUBSCRIBE, V5, props("\x00\x01", "\x0b\x01")},
+		"user properties":          {PUBLISH, V5, props("\x00\x01t", "\x26\x00\x00\x00\x00")},
+		"user properties apart":    {PUBLISH, V5, props("\x00\x01t", "\x26\x00\x00\x00\x00\x0b\x01")},
+	} {
+		var before, after runtime.MemStats
+		p := newPacket(test.kind)
+		runtime.ReadMemStats(&before)
+		_ = p.Decode(test.v, test.kind.reservedFlags(), test.body)
+		runtime.ReadMemStats(&after)
+		if grown := after.TotalAlloc - before.TotalAlloc; grown > uint64(maxOwned*len(test.body)) {
+			t.Errorf("%s: %d bytes were allocated for %d", name, grown, len(test.body))
+		} else {
+			t.Logf("%s: %.1f times the input", name, float64(grown)/float64(len(test.body)))
+		}
+	}
+}

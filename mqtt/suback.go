@@ -1,9 +1,6 @@
 package mqtt
 
-import (
-	"encoding/binary"
-	"slices"
-)
+import "encoding/binary"
 
 // Suback answers SUBSCRIBE with one code for each filter, in the order of the filters (3.9).
 //
@@ -54,7 +51,7 @@ func takeCodes(codes []ReasonCode, b []byte, allowed *codeSet) ([]ReasonCode, er
 	if len(b) == 0 {
 		return codes, errNoCodes
 	}
-	codes = slices.Grow(codes, len(b))
+	codes = emptied(codes, len(b))
 	for _, code := range b {
 		if !allowed.contains(ReasonCode(code)) {
 			return codes, errReasonCode

@@ -1,9 +1,6 @@
 package mqtt
 
-import (
-	"encoding/binary"
-	"slices"
-)
+import "encoding/binary"
 
 // Subscribe asks for messages (3.8).
 //
@@ -52,14 +49,11 @@ func (s *Subscribe) Decode(v Version, flags byte, body []byte) error {
 		if rest, err = s.Properties.take(rest, subscribeProperties); err != nil {
 			return err
 		}
-		if s.Properties.Has.Contains(PropSubscriptionID) && len(s.Properties.SubscriptionIDs) != 1 {
-			return protocolError("Subscription Identifier is there more than once")
-		}
 	}
 	if len(rest) == 0 {
 		return errNoFilters
 	}
-	s.Subscriptions = slices.Grow(s.Subscriptions, countFilters(rest, 1))
+	s.Subscriptions = emptied(s.Subscriptions, countFilters(rest, 1))
 	for len(rest) > 0 {
 		var subscription Subscription
 		if rest, err = subscription.take(v, rest); err != nil {
@@ -104,7 +98,6 @@ func takeFilter(b []byte) (filter, rest []byte, err error) {
 }
 
 // countFilters returns how many filters stand in b, each with so many bytes of options behind it, up to where b is malformed.
-// Growing a slice once, by the number that is really there, keeps a packet of 64 KiB from allocating a megabyte.
 func countFilters(b []byte, options int) int {
 	count := 0
 	for {
@@ -115,6 +108,15 @@ func countFilters(b []byte, options int) int {
 		b = rest[options:]
 		count++
 	}
+}
+
+// emptied returns the slice without elements but with room for so many. Making it once, as long as it will be, keeps a packet
+// of 64 KiB from allocating a megabyte of slices that were outgrown.
+func emptied[T any](slice []T, room int) []T {
+	if cap(slice) < room {
+		return make([]T, 0, room)
+	}
+	return slice[:0]
 }
 
 // Append writes the packet.

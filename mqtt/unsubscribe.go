@@ -1,9 +1,6 @@
 package mqtt
 
-import (
-	"encoding/binary"
-	"slices"
-)
+import "encoding/binary"
 
 // Unsubscribe ends subscriptions (3.10).
 //
@@ -37,7 +34,7 @@ func (u *Unsubscribe) Decode(v Version, flags byte, body []byte) error {
 	if len(rest) == 0 {
 		return errNoFilters
 	}
-	u.Filters = slices.Grow(u.Filters, countFilters(rest, 0))
+	u.Filters = emptied(u.Filters, countFilters(rest, 0))
 	for len(rest) > 0 {
 		var filter []byte
 		if filter, rest, err = takeFilter(rest); err != nil {
