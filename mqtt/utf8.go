@@ -11,6 +11,7 @@ const (
 	lowBits   = 0x0101010101010101 // the lowest bit of each byte
 	highBits  = 0x8080808080808080 // the highest bit of each byte
 	hashSigns = 0x2323232323232323 // '#' in each byte
+	letters   = 0x6161616161616161 // 'a' in each byte
 	plusBit   = 0x0808080808080808 // the one bit in which '+' (0x2B) differs from '#' (0x23)
 )
 
@@ -21,48 +22,53 @@ func ValidUTF8(b []byte) bool {
 	return plainASCII(b) || utf8.Valid(b) && bytes.IndexByte(b, 0) < 0
 }
 
-// plainASCII tells whether all bytes are 0x01 to 0x7F, eight at a time: subtracting one from each byte sets a high bit
-// where a byte was zero, and the bytes themselves have it where they are not ASCII.
+// plainASCII tells whether all bytes are 0x01 to 0x7F.
 func plainASCII(b []byte) bool {
 	if len(b) < 8 {
-		for _, c := range b {
-			if c-1 >= 0x7F {
-				return false
-			}
-		}
-		return true
+		return isPlainASCII(shortWord(b))
 	}
 	for i := 0; i < len(b)-8; i += 8 {
-		word := binary.LittleEndian.Uint64(b[i:])
-		if (word|(word-lowBits))&highBits != 0 {
+		if !isPlainASCII(binary.LittleEndian.Uint64(b[i:])) {
 			return false
 		}
 	}
-	word := binary.LittleEndian.Uint64(b[len(b)-8:])
-	return (word|(word-lowBits))&highBits == 0
+	return isPlainASCII(binary.LittleEndian.Uint64(b[len(b)-8:])) // overlaps the last but one
 }
 
 // plainName tells whether all bytes are 0x01 to 0x7F and none is a wildcard character.
 func plainName(b []byte) bool {
 	if len(b) < 8 {
-		for _, c := range b {
-			if c-1 >= 0x7F || c == '#' || c == '+' {
-				return false
-			}
-		}
-		return true
+		return isPlainName(shortWord(b))
 	}
 	for i := 0; i < len(b)-8; i += 8 {
-		if wordNotPlainName(binary.LittleEndian.Uint64(b[i:])) {
+		if !isPlainName(binary.LittleEndian.Uint64(b[i:])) {
 			return false
 		}
 	}
-	return !wordNotPlainName(binary.LittleEndian.Uint64(b[len(b)-8:]))
+	return isPlainName(binary.LittleEndian.Uint64(b[len(b)-8:]))
 }
 
-func wordNotPlainName(word uint64) bool {
-	wildcards := word&^plusBit ^ hashSigns // zero bytes where a wildcard stands
-	return (word|(word-lowBits)|(wildcards-lowBits))&highBits != 0
+// isPlainASCII looks at the eight bytes of a word: one that is not ASCII has its high bit set, and subtracting one from each
+// sets the high bit where a byte was zero.
+func isPlainASCII(word uint64) bool {
+	return (word|(word-lowBits))&highBits == 0
+}
+
+// isPlainName does the same and finds zeros also in a word that has them where a wildcard stands.
+func isPlainName(word uint64) bool {
+	wildcards := word&^plusBit ^ hashSigns
+	return (word|(word-lowBits)|(wildcards-lowBits))&highBits == 0
+}
+
+// shortWord packs up to seven bytes into a word, some of them twice, and fills it up with letters.
+func shortWord(b []byte) uint64 {
+	switch {
+	case len(b) >= 4:
+		return uint64(binary.LittleEndian.Uint32(b)) | uint64(binary.LittleEndian.Uint32(b[len(b)-4:]))<<32
+	case len(b) > 0:
+		return uint64(b[0]) | uint64(b[len(b)/2])<<8 | uint64(b[len(b)-1])<<16 | letters&^0xFFFFFF
+	}
+	return letters
 }
 
 // checkTopicName refuses what no topic name may hold: bad UTF-8 and wildcard characters. [MQTT-3.3.2-1] [MQTT-3.3.2-2]
