@@ -39,15 +39,11 @@ const (
 var (
 	errAliasRange   = refuse(mqtt.TopicAliasInvalid, "topic alias is zero or beyond the maximum")
 	errAliasUnknown = refuse(mqtt.ProtocolError, "topic alias stands for no topic")
-	errNoTopic      = refuse(mqtt.ProtocolError, "neither topic nor topic alias")
 )
 
-// resolve gives an inbound PUBLISH its topic and remembers a new alias.
+// resolve gives an inbound PUBLISH its topic and remembers a new alias. That there is one or the other, the codec has seen.
 func (s *Session) resolve(p *mqtt.Publish) error {
 	if s.version != mqtt.V5 || !p.Properties.Has.Contains(mqtt.PropTopicAlias) {
-		if len(p.Topic) == 0 {
-			return errNoTopic
-		}
 		return nil
 	}
 	n := p.Properties.TopicAlias

@@ -44,7 +44,6 @@ var (
 	errAuthRunning = refuse(mqtt.ProtocolError, "re-authentication while an authentication goes on")
 	errAuthNone    = refuse(mqtt.ProtocolError, "AUTH without an authentication going on")
 	errAuthCode    = refuse(mqtt.ProtocolError, "AUTH with a reason code that a client may not send")
-	errAuthData    = refuse(mqtt.ProtocolError, "authentication data without an authentication method")
 	errBadMethod   = refuse(mqtt.BadAuthenticationMethod, "unknown authentication method")
 	errRefused     = refuse(mqtt.NotAuthorized, "authentication failed")
 )
@@ -54,9 +53,6 @@ var (
 func (x *Exchange) Begin(c *mqtt.Connect, open Opener) (step Step, used bool, err error) {
 	p := &c.Properties
 	if c.Version != mqtt.V5 || !p.Has.Contains(mqtt.PropAuthMethod) {
-		if c.Version == mqtt.V5 && p.Has.Contains(mqtt.PropAuthData) {
-			return Step{}, false, errAuthData // 3.1.2.11.10
-		}
 		return Step{}, false, nil
 	}
 	x.method = string(p.AuthMethod)

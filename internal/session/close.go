@@ -86,18 +86,23 @@ func (s *Session) Close(now int64, cause Cause) End {
 	}
 	s.state = offline
 	s.disconnected()
-	s.endsAt = later(now, s.expiry)
-	if s.expiry == Never {
-		s.endsAt = endless
-	}
 	if cause == Removed {
-		s.endsAt = now
+		s.expiry = 0
+	}
+	s.beginEnd(now)
+	will, ends := s.Expire(now)
+	return End{Will: will, Ends: ends}
+}
+
+// beginEnd starts the times that run without a connection: until the session ends, and until the will is published.
+func (s *Session) beginEnd(now int64) {
+	s.endsAt = endless
+	if s.expiry != Never {
+		s.endsAt = later(now, s.expiry)
 	}
 	if w := s.will; w != nil {
 		w.at = min(later(now, w.Delay), s.endsAt)
 	}
-	will, ends := s.Expire(now)
-	return End{Will: will, Ends: ends}
 }
 
 // later is so many seconds after now.

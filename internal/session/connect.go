@@ -21,31 +21,23 @@ type Accept struct {
 	tellExpiry    bool
 }
 
-// NeedsID tells whether the server has to choose an identifier for the client, and refuses a 3.1.1 client that wants to
-// keep a session without one (3.1.1: [MQTT-3.1.3-7], [MQTT-3.1.3-8]).
-func NeedsID(c *mqtt.Connect) (bool, error) {
-	if len(c.ClientID) > 0 {
-		return false, nil
-	}
-	if c.Version != mqtt.V5 && !c.CleanStart {
-		return false, errNoID
-	}
-	return true, nil
-}
-
 var (
-	errNoID    = refuse(mqtt.ClientIdentifierNotValid, "an empty client identifier needs a clean session")
-	errWillQoS = refuse(mqtt.QoSNotSupported, "the quality of service of the will is not supported")
-	errRetain  = refuse(mqtt.RetainNotSupported, "retained messages are not available")
+	errConnected = refuse(mqtt.ImplementationSpecificError, "the session has a connection already")
+	errWillQoS   = refuse(mqtt.QoSNotSupported, "the quality of service of the will is not supported")
+	errRetain    = refuse(mqtt.RetainNotSupported, "retained messages are not available")
 )
 
 // Connect begins a connection. now is Unix milliseconds. resumed says that the client goes on with this session: it is
 // what the owner decided from Clean Start and from whether the session still stands (Ended). Without it whatever the
 // session holds is discarded as End does; an owner that wants the will of the old session, or its subscriptions, calls
-// End itself. A session that has a connection must be closed first, with the cause TakenOver.
+// End itself. A session that has a connection must be closed first, with the cause TakenOver. A 5.0 client that sent no
+// identifier is told that of the session.
 //
 // After an error, a *mqtt.Error whose code is for the CONNACK, the session is as it was.
 func (s *Session) Connect(now int64, c *mqtt.Connect, resumed bool) (Accept, error) {
+	if s.state == online {
+		return Accept{}, errConnected
+	}
 	if w := &c.Will; c.HasWill {
 		if w.QoS > s.limits.MaximumQoS {
 			return Accept{}, errWillQoS // [MQTT-3.2.2-12]
@@ -54,12 +46,7 @@ func (s *Session) Connect(now int64, c *mqtt.Connect, resumed bool) (Accept, err
 			return Accept{}, errRetain // [MQTT-3.2.2-13]
 		}
 	}
-	if s.state == online {
-		s.Close(now, TakenOver)
-	}
-	if s.Ended(now) {
-		resumed = false
-	}
+	resumed = resumed && !c.CleanStart && !s.Ended(now) // [MQTT-3.1.2-4], [MQTT-3.1.2-5]
 	if !resumed {
 		s.End()
 	}

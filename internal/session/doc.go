@@ -8,7 +8,7 @@
 // # Connecting
 //
 // The owner looks the client up and decides whether the session goes on: Clean Start is not set and there is a session that
-// has not Ended. NeedsID says whether the client must be given an identifier first.
+// has not Ended. A client that sent no identifier gets one first.
 //
 //	CONNECT                  enhanced authentication first, if the client asks for it (Exchange)
 //	  session has a link     Close(now, TakenOver), as below; DISCONNECT 0x8E to the old connection
