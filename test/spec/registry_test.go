@@ -1,0 +1,210 @@
+package spec
+
+import (
+	"bufio"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/millrace-mq/millrace/test/target"
+	"github.com/millrace-mq/millrace/test/wire"
+)
+
+var update = flag.Bool("update", false, "write docs/conformance.md again")
+
+// A statement is one normative statement, or two that say the same in the two
+// versions: v3 and v5 are their numbers without "MQTT-", several with spaces
+// between. Either test shows it or why says why no test can.
+type statement struct {
+	v3, v5 string
+	says   string // what it asks, in our words
+	test   func(*env)
+	why    string
+	only   string // a transport, when the statement is about that one alone
+}
+
+// Reasons why a statement has no test of the server.
+const (
+	client = "binds the client only"
+)
+
+// statements is every statement of both versions, by section.
+func statements() []statement {
+	var all []statement
+	for _, part := range [][]statement{
+		dataStatements, packetStatements,
+		connectStatements, willStatements, sessionStatements, connackStatements,
+		publishStatements, retainStatements, propertyStatements, aliasStatements, ackStatements,
+		subscribeStatements, sharedStatements, unsubscribeStatements, disconnectStatements,
+		qosStatements, flowStatements, topicStatements, authStatements, errorStatements, transportStatements,
+	} {
+		all = append(all, part...)
+	}
+	return all
+}
+
+// backends are the two network back ends that every test runs on.
+var backends = target.Backends()
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue || true {
+		// Most tests wait for the server, not for a core.
+		f.Value.Set("48")
+	}
+	code := m.Run()
+	target.StopAll()
+	os.Exit(code)
+}
+
+func TestMQTT311(t *testing.T) { runAll(t, wire.V311) }
+func TestMQTT5(t *testing.T)   { runAll(t, wire.V5) }
+
+// runAll runs every test of a version: <statement>/<back end>/<transport>.
+func runAll(t *testing.T, version byte) {
+	for _, s := range statements() {
+		numbers := s.v3
+		if version == wire.V5 {
+			numbers = s.v5
+		}
+		for _, number := range strings.Fields(numbers) {
+			if s.test == nil {
+				continue
+			}
+			t.Run("MQTT-"+number, func(t *testing.T) {
+				t.Parallel()
+				runOn(t, s, version)
+			})
+		}
+	}
+}
+
+func runOn(t *testing.T, s statement, version byte) {
+	for _, backend := range backends {
+		t.Run(backend, func(t *testing.T) {
+			for _, transport := range []string{wire.TCP, wire.WS} {
+				if s.only != "" && s.only != transport {
+					continue
+				}
+				t.Run(transport, func(t *testing.T) {
+					t.Parallel()
+					node := target.Shared(t, backend)
+					if transport == wire.WS && node.WS == "" {
+						t.Skip("the server under test has no WebSocket listener")
+					}
+					s.test(&env{T: t, version: version, transport: transport, backend: backend, node: node, number: counter.Add(1)})
+				})
+			}
+		})
+	}
+}
+
+// lists are the statements of the two specifications, by version.
+var lists = []struct {
+	title, file string
+	number      func(statement) string
+}{
+	{"MQTT 3.1.1", "v3.1.1.txt", func(s statement) string { return s.v3 }},
+	{"MQTT 5.0", "v5.0.txt", func(s statement) string { return s.v5 }},
+}
+
+func readList(t *testing.T, file string) []string {
+	t.Helper()
+	f, err := os.Open(filepath.Join("testdata", file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var all []string
+	for in := bufio.NewScanner(f); in.Scan(); {
+		if line := strings.TrimSpace(in.Text()); line != "" {
+			all = append(all, line)
+		}
+	}
+	return all
+}
+
+// Every statement of both lists is tested or explained, once, and nothing else is.
+func TestEveryStatement(t *testing.T) {
+	for _, l := range lists {
+		have := map[string]bool{}
+		for _, s := range statements() {
+			if (s.test == nil) == (s.why == "") || s.says == "" {
+				t.Errorf("%s %s %q: want words, and either a test or a reason", l.title, l.number(s), s.says)
+			}
+			for _, n := range strings.Fields(l.number(s)) {
+				if have["MQTT-"+n] {
+					t.Errorf("%s: MQTT-%s stands twice in the registry", l.title, n)
+				}
+				have["MQTT-"+n] = true
+			}
+		}
+		for _, id := range readList(t, l.file) {
+			if !have[id] {
+				t.Errorf("%s: %s is neither tested nor explained", l.title, id)
+			}
+			delete(have, id)
+		}
+		for id := range have {
+			t.Errorf("%s: %s is in the registry but not in the list", l.title, id)
+		}
+	}
+}
+
+const page = "../../docs/conformance.md"
+
+// The page that tells the state is what the registry says.
+func TestConformancePage(t *testing.T) {
+	want := conformance(t)
+	if *update {
+		if err := os.WriteFile(page, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != want {
+		t.Error("docs/conformance.md is not current: run go test ./test/spec -run TestConformancePage -update")
+	}
+}
+
+func conformance(t *testing.T) string {
+	var b strings.Builder
+	b.WriteString("# Conformance\n\nGenerated by `go test ./test/spec -run TestConformancePage -update`. Do not edit.\n\n")
+	b.WriteString("Every normative statement of the two specifications, with the test that shows it or the reason why no test of a\n")
+	b.WriteString("server can. A test runs on both network back ends (epoll and portable) and over TCP and WebSocket:\n")
+	b.WriteString("`go test ./test/spec -run 'TestMQTT5/MQTT-3.1.2-24'` runs one statement in all four ways.\n")
+	byID := map[string]statement{}
+	for i, l := range lists {
+		clear(byID)
+		for _, s := range statements() {
+			for _, n := range strings.Fields(l.number(s)) {
+				byID["MQTT-"+n] = s
+			}
+		}
+		ids, tested := readList(t, l.file), 0
+		var rows strings.Builder
+		for _, id := range ids {
+			s, how := byID[id], "tested"
+			if s.test == nil {
+				how = "not tested: " + s.why
+			} else {
+				tested++
+				if s.only != "" {
+					how += " over " + map[string]string{wire.TCP: "TCP", wire.WS: "WebSocket"}[s.only]
+				}
+			}
+			fmt.Fprintf(&rows, "| %s | %s | %s |\n", id, s.says, how)
+		}
+		fmt.Fprintf(&b, "\n## %s\n\n%d statements: %d tested by `%s`, %d with a reason.\n\n", l.title, len(ids), tested,
+			[]string{"TestMQTT311", "TestMQTT5"}[i], len(ids)-tested)
+		b.WriteString("| statement | what it asks | state |\n| --- | --- | --- |\n")
+		b.WriteString(rows.String())
+	}
+	return b.String()
+}
