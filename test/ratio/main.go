@@ -1,0 +1,99 @@
+// Command ratio measures brokers against the floor: CPU seconds of the broker's process per million units, as a multiple of what a
+// bare epoll loop (test/floor) needs for the same traffic in the same run. Run it from anywhere in the repository:
+//
+//	go run ./test/ratio                        every workload, three rounds, floor, Millrace and Mosquitto
+//	go run ./test/ratio -only fanout,pairs -rounds 5
+//	go run ./test/ratio -brokers floor,millrace -only pairs-qos1 -seconds 10 -o json
+//
+// Brokers take turns within each round, each in a fresh process on loopback. A run that lost, repeated or reordered messages has no
+// figure.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"time"
+
+	"github.com/millrace-mq/millrace/internal/bench"
+)
+
+func main() {
+	if len(os.Args) == 2 && os.Args[1] == "worker" {
+		if err := bench.Work(os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, "worker:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	var o options
+	flag.StringVar(&o.only, "only", "", "workloads whose names contain one of these, comma separated")
+	brokers := flag.String("brokers", "floor,millrace,mosquitto", "who takes part, in this order")
+	flag.IntVar(&o.rounds, "rounds", 3, "times that every broker runs every workload")
+	flag.Float64Var(&o.seconds, "seconds", 3, "measured time of one run")
+	flag.StringVar(&o.format, "o", "table", "output: table, markdown or json")
+	flag.StringVar(&o.millrace, "millrace", "", "this binary instead of one built from the tree")
+	flag.StringVar(&o.args, "args", "", "more arguments for millrace serve, separated by spaces")
+	flag.BoolVar(&o.list, "list", false, "name the workloads and end")
+	flag.BoolVar(&o.quiet, "q", false, "no line per run")
+	flag.Parse()
+	o.brokers = strings.Split(*brokers, ",")
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer cancel()
+	if err := run(ctx, o); err != nil {
+		fmt.Fprintln(os.Stderr, "ratio:", err)
+		os.Exit(1)
+	}
+}
+
+type options struct {
+	only, format, millrace, args string
+	brokers                      []string
+	rounds                       int
+	seconds                      float64
+	list, quiet                  bool
+}
+
+func run(ctx context.Context, o options) error {
+	chosen := choose(o)
+	if o.list {
+		for _, w := range chosen {
+			fmt.Printf("%-16s %s\n", w.name, w.scenario.About)
+		}
+		return nil
+	}
+	if len(chosen) == 0 {
+		return fmt.Errorf("no workload is called like %q", o.only)
+	}
+	h, err := newHouse(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer h.close()
+	t := &table{brokers: o.brokers}
+	began := time.Now()
+	for round := range o.rounds {
+		for _, w := range chosen {
+			for _, name := range o.brokers {
+				if ctx.Err() != nil {
+					return print(t, o)
+				}
+				if name == "floor" && w.stores {
+					continue
+				}
+				r, err := h.measure(ctx, name, w)
+				if err != nil {
+					return fmt.Errorf("%s, %s: %w", name, w.name, err)
+				}
+				t.add(w, name, r)
+				if !o.quiet {
+					fmt.Fprintf(os.Stderr, "%5.0fs round %d  %-16s %-10s %s\n", time.Since(began).Seconds(), round+1, w.name, name, line(w, r))
+				}
+			}
+		}
+	}
+	return print(t, o)
+}
