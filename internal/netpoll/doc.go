@@ -25,6 +25,6 @@
 //
 // # Sleeping
 //
-// A loop that has nothing to do blocks in epoll_wait and keeps its processor (the P of the Go scheduler); GOMAXPROCS is
-// raised by the number of loops so that other goroutines have theirs. ARCHITECTURE.md has the measurements.
+// A loop that has nothing to do parks in the poller of the Go runtime, in which the descriptor of its epoll set is registered,
+// so it costs neither a thread nor a processor. It is not parked before an epoll_wait without a timeout found nothing.
 package netpoll

@@ -2,7 +2,9 @@ package netpoll
 
 import (
 	"fmt"
+	"os"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -24,6 +26,10 @@ type epoll struct {
 	events [maxEvents]unix.EpollEvent
 	found  int
 	closed bool
+	file   *os.File // fd, known to the runtime's poller
+	raw    syscall.RawConn
+	look   func(uintptr) bool // poll, as a value made once
+	alarm  time.Time          // read deadline of file; zero: none
 	// spare is a descriptor kept for when there are no more: given up, it lets a connection be accepted and closed, where
 	// the peer would otherwise wait for its own timeout.
 	spare int32
@@ -39,10 +45,14 @@ func newWaiter(b Backend) (waiter, error) {
 	}
 	event, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	if err != nil {
-		sysClose(int32(fd))
+		unix.Close(fd)
 		return nil, fmt.Errorf("eventfd: %w", err)
 	}
 	e := &epoll{fd: int32(fd), event: int32(event), spare: openSpare()}
+	if err := e.park(); err != nil {
+		e.close()
+		return nil, err
+	}
 	if err := e.control(unix.EPOLL_CTL_ADD, e.event, unix.EPOLLIN|unix.EPOLLET, wakeEvent); err != nil {
 		e.close()
 		return nil, fmt.Errorf("epoll_ctl: %w", err)
@@ -50,19 +60,53 @@ func newWaiter(b Backend) (waiter, error) {
 	return e, nil
 }
 
-// wait blocks in epoll_wait without giving up its processor.
-func (e *epoll) wait(timeout int64) {
-	e.found = 0
-	if timeout > maxSleep {
-		timeout = maxSleep
+// park makes the set known to the runtime's poller.
+func (e *epoll) park() error {
+	if err := unix.SetNonblock(int(e.fd), true); err != nil { // else the runtime would not poll it
+		return fmt.Errorf("epoll: %w", err)
 	}
-	n, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(e.fd), uintptr(unsafe.Pointer(&e.events)), maxEvents, uintptr(timeout), 0, 0)
+	e.file = os.NewFile(uintptr(e.fd), "epoll")
+	e.look = func(uintptr) bool { return e.poll() }
+	var err error
+	e.raw, err = e.file.SyscallConn()
+	return err
+}
+
+// poll takes the events that are there, and reports whether there are any.
+func (e *epoll) poll() bool {
+	n, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(e.fd), uintptr(unsafe.Pointer(&e.events)), maxEvents, 0, 0, 0)
 	if errno == 0 {
 		e.found = int(n)
 	}
+	return e.found > 0
 }
 
-const maxSleep = 1 << 30
+// wait takes events, and parks the goroutine if there are none.
+func (e *epoll) wait(timeout int64) {
+	e.found = 0
+	if e.poll() || timeout == 0 {
+		return
+	}
+	e.setAlarm(timeout)
+	// The only error is that the deadline has passed.
+	if err := e.raw.Read(e.look); err != nil {
+		e.alarm = time.Time{}
+		e.file.SetReadDeadline(e.alarm)
+	}
+}
+
+// setAlarm sees to it that wait ends after timeout milliseconds. One that is set and comes earlier is left: it wakes the loop
+// once more than needed, which is cheaper than to set it anew for each wait.
+func (e *epoll) setAlarm(timeout int64) {
+	if timeout < 0 {
+		return
+	}
+	due := time.Now().Add(time.Duration(timeout) * time.Millisecond)
+	if e.alarm.IsZero() || e.alarm.After(due) {
+		e.alarm = due
+		e.file.SetReadDeadline(due)
+	}
+}
 
 func (e *epoll) dispatch(l *Loop) {
 	for i := range e.found {
@@ -110,7 +154,7 @@ func (e *epoll) close() {
 	}
 	e.closed = true
 	sysClose(e.event)
-	sysClose(e.fd)
+	e.file.Close()
 	if e.spare > 0 {
 		sysClose(e.spare)
 	}

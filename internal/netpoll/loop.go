@@ -61,9 +61,6 @@ func (l *Loop) run() {
 		l.pass()
 	}
 	l.box.end(l.poll)
-	if l.poller.options.Backend == BackendEpoll {
-		reserveProcessors(-1)
-	}
 }
 
 // timeout returns for how many milliseconds the loop may sleep.

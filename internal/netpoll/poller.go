@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,7 +31,7 @@ type Poller struct {
 // New starts the loops. Stop ends them.
 func New(o Options) (*Poller, error) {
 	if o.Loops <= 0 {
-		o.Loops = ownProcessors()
+		o.Loops = runtime.GOMAXPROCS(0)
 	}
 	if o.Backend == BackendAuto {
 		o.Backend = defaultBackend
@@ -52,9 +53,6 @@ func New(o Options) (*Poller, error) {
 			return nil, fmt.Errorf("netpoll: loop %d: %w", i, err)
 		}
 		p.loops.all = append(p.loops.all, newLoop(p, i, poll))
-	}
-	if o.Backend == BackendEpoll {
-		reserveProcessors(o.Loops)
 	}
 	p.loops.done.Add(o.Loops)
 	for _, l := range p.loops.all {
