@@ -78,44 +78,44 @@ func (d *Delivery) Head() mqtt.PublishHead {
 // Deliver takes a message for the client. m may be borrowed; the session keeps it (message.Message.Keep) if it is in
 // flight or waits, and releases it when it is done. ready says that the connection takes bytes: when not, QoS 0 is
 // dropped and the rest waits. A message that expires while it waits is dropped when its turn comes.
-func (s *Session) Deliver(now int64, m *message.Message, o *SubOptions, ready bool) Delivery {
-	if o.NoLocal && m.Sender == s.Number {
-		return Delivery{Reason: OwnMessage} // [MQTT-3.8.3-3]
-	}
-	if m.Expires != 0 && m.Expired(now) {
-		return Delivery{Reason: Expired} // [MQTT-3.3.2-5]
-	}
-	e := entry{m: m, more: o.More, id: o.ID, qos: min(m.QoS, o.QoS), retain: s.retain(m, o)} // [MQTT-3.8.4-8]
-	if e.qos == 0 {
+func (s *Session) Deliver(now int64, m *message.Message, o *SubOptions, ready bool) (d Delivery) {
+	switch {
+	case o.NoLocal && m.Sender == s.Number:
+		d.Reason = OwnMessage // [MQTT-3.8.3-3]
+	case m.Expires != 0 && m.Expired(now):
+		d.Reason = Expired // [MQTT-3.3.2-5]
+	case m.QoS == 0 || o.QoS == 0:
 		switch {
 		case s.state != online:
-			return Delivery{Reason: NotHere}
+			d.Reason = NotHere
 		case !ready:
-			return Delivery{Reason: NotReady}
+			d.Reason = NotReady
+		default:
+			s.once(now, m, o, &d)
 		}
-		return s.publish(now, &e, 0)
+	case ready && s.open():
+		s.launch(now, m, o, 0, &d)
+	default:
+		s.enqueue(m, o, &d)
 	}
-	if ready && s.open() {
-		return s.launch(now, &e, 0)
-	}
-	return s.enqueue(&e)
+	return d
 }
 
 // Lease is Deliver for a message that somebody else keeps until it is settled: it is sent at once or not at all (NoRoom),
 // and token comes back with the client's acknowledgement or with TakeShared. At QoS 0 there is no acknowledgement, and
 // it is settled when it was sent.
-func (s *Session) Lease(now int64, m *message.Message, o *SubOptions, token uint64) Delivery {
-	if m.Expires != 0 && m.Expired(now) {
-		return Delivery{Reason: Expired}
-	}
-	e := entry{m: m, more: o.More, id: o.ID, qos: min(m.QoS, o.QoS), retain: s.retain(m, o)}
+func (s *Session) Lease(now int64, m *message.Message, o *SubOptions, token uint64) (d Delivery) {
 	switch {
+	case m.Expires != 0 && m.Expired(now):
+		d.Reason = Expired
 	case !s.open():
-		return Delivery{Reason: NoRoom}
-	case e.qos == 0:
-		return s.publish(now, &e, 0)
+		d.Reason = NoRoom
+	case m.QoS == 0 || o.QoS == 0:
+		s.once(now, m, o, &d)
+	default:
+		s.launch(now, m, o, token, &d)
 	}
-	return s.launch(now, &e, token)
+	return d
 }
 
 // retain is the retain flag of a delivery ([MQTT-3.3.1-8], [MQTT-3.3.1-12], [MQTT-3.3.1-13]).
@@ -133,15 +133,26 @@ func (s *Session) open() bool {
 	return o == nil && s.window > 0 || o != nil && o.used < s.window && o.queue.n == 0 && o.resend == 0
 }
 
-// launch puts a message in flight, of which e holds no reference yet.
-func (s *Session) launch(now int64, e *entry, token uint64) Delivery {
-	d := s.publish(now, e, 1)
-	if d.Verdict != Send {
-		return d
+// once sends a message at QoS 0.
+func (s *Session) once(now int64, m *message.Message, o *SubOptions, d *Delivery) {
+	d.Verdict, d.Retain, d.Expiry = Send, s.retain(m, o), -1
+	if s.version == mqtt.V5 {
+		s.complete(now, m, o.ID, o.More, d)
 	}
-	e.m = e.m.Keep()
-	d.PacketID = s.fly(e, token)
-	return d
+}
+
+// launch puts a message in flight.
+func (s *Session) launch(now int64, m *message.Message, o *SubOptions, token uint64, d *Delivery) {
+	e := s.entry(m, o)
+	if s.publish(now, &e, 1, d) {
+		e.m = m.Keep()
+		d.PacketID = s.fly(&e, token)
+	}
+}
+
+// entry makes a message ready to be kept, at the lower of the two qualities of service ([MQTT-3.8.4-8]).
+func (s *Session) entry(m *message.Message, o *SubOptions) entry {
+	return entry{m: m, more: o.More, id: o.ID, qos: min(m.QoS, o.QoS), retain: s.retain(m, o)}
 }
 
 // fly gives a kept message its place in flight.
@@ -155,61 +166,68 @@ func (s *Session) fly(e *entry, token uint64) uint16 {
 }
 
 // publish makes the delivery of a PUBLISH that is sent now, with the packet identifier id or, as this needs only to know how
-// long the packet is, any other. A message that is too large for the client counts as delivered and is not sent
-// ([MQTT-3.1.2-25]).
-func (s *Session) publish(now int64, e *entry, id uint16) Delivery {
-	m := e.m
-	d := Delivery{Verdict: Send, QoS: e.qos, Retain: e.retain, PacketID: id, Expiry: -1}
-	if s.version != mqtt.V5 {
-		return d
+// long the packet is, any other. It gives false when the message is dropped.
+func (s *Session) publish(now int64, e *entry, id uint16, d *Delivery) bool {
+	d.Verdict, d.QoS, d.Retain, d.PacketID, d.Expiry = Send, e.qos, e.retain, id, -1
+	if s.version == mqtt.V5 {
+		s.complete(now, e.m, e.id, e.more, d)
 	}
+	return d.Verdict == Send
+}
+
+// complete adds what 5.0 has. A message that is too large for the client counts as delivered and is not sent
+// ([MQTT-3.1.2-25]).
+func (s *Session) complete(now int64, m *message.Message, subscription uint32, more *More, d *Delivery) {
 	if m.Expires != 0 {
 		d.Expiry = m.Remaining(now) // [MQTT-3.3.2-6]
 	}
 	switch {
-	case e.more != nil && len(e.more.IDs) > 0:
-		d.SubscriptionIDs = e.more.IDs
-	case e.id != 0:
-		s.one[0] = e.id
+	case more != nil && len(more.IDs) > 0:
+		d.SubscriptionIDs = more.IDs
+	case subscription != 0:
+		s.one[0] = subscription
 		d.SubscriptionIDs = s.one[:]
 	}
 	grown := 0
 	if s.maxPacket != 0 {
 		size := mqtt.PublishSize(mqtt.V5, d.Head(), len(m.Topic), len(m.Props), len(m.Payload))
 		if size > int(s.maxPacket) {
-			return Delivery{Reason: TooLarge}
+			*d = Delivery{Reason: TooLarge, QoS: d.QoS}
+			return
 		}
 		grown = size + aliasGrowth
 	}
 	if s.aliases != nil && grown <= int(s.maxPacket) {
 		d.Alias, d.OmitTopic = s.aliases.assign(m.Topic)
 	}
-	return d
 }
 
 // enqueue lets a message wait.
-func (s *Session) enqueue(e *entry) Delivery {
+func (s *Session) enqueue(m *message.Message, o *SubOptions, d *Delivery) {
 	if s.state != online && s.state != offline {
-		return Delivery{Reason: NotHere}
+		d.Reason = NotHere
+		return
 	}
-	l, size := s.limits, e.m.Size()
+	l, size := s.limits, m.Size()
 	if l.MaxQueued <= 0 || l.MaxQueuedBytes > 0 && size > l.MaxQueuedBytes {
-		return Delivery{Reason: QueueFull}
+		d.Reason = QueueFull
+		return
 	}
 	if s.out == nil {
 		s.out = new(outflow)
 	}
 	q := &s.out.queue
-	d := Delivery{Verdict: Queued, QoS: e.qos}
 	for q.n >= l.MaxQueued || l.MaxQueuedBytes > 0 && q.bytes+size > l.MaxQueuedBytes {
 		if l.Overflow == DropNewest {
-			return Delivery{Reason: QueueFull}
+			d.Reason = QueueFull
+			return
 		}
 		q.pop().m.Release()
 		d.Evicted++
 	}
-	e.m = e.m.Keep()
-	q.push(*e)
+	e := s.entry(m, o)
+	e.m = m.Keep()
+	q.push(e)
 	s.weigh()
-	return d
+	d.Verdict, d.QoS = Queued, e.qos
 }

@@ -15,11 +15,9 @@ func (s *Session) Next(now int64) (Delivery, *message.Message, bool) {
 		return Delivery{}, nil, false
 	}
 	if o.resend != 0 {
-		if d, m, ok := s.retransmit(now); ok {
-			return d, m, true
-		}
+		return s.retransmit(now)
 	}
-	if o.resend != 0 || o.queue.n == 0 || o.used >= s.window {
+	if o.queue.n == 0 || o.used >= s.window {
 		return Delivery{}, nil, false
 	}
 	e := o.queue.pop()
@@ -28,8 +26,8 @@ func (s *Session) Next(now int64) (Delivery, *message.Message, bool) {
 		s.weigh()
 		return Delivery{Reason: Expired, QoS: e.qos}, nil, true
 	}
-	d := s.publish(now, &e, 1)
-	if d.Verdict != Send {
+	var d Delivery
+	if !s.publish(now, &e, 1, &d) {
 		e.m.Release()
 		s.weigh()
 		return d, nil, true
@@ -42,33 +40,24 @@ func (s *Session) Next(now int64) (Delivery, *message.Message, bool) {
 // however long ago that was: its expiry concerns the start of delivery ([MQTT-3.3.2-5]).
 func (s *Session) retransmit(now int64) (Delivery, *message.Message, bool) {
 	o := s.out
-	for o.resend != 0 {
-		id := o.resend
-		sl := &o.slots[id-1]
-		if sl.live { // acknowledged with PUBREC before its turn
-			o.resend = sl.next
-			continue
-		}
-		if sl.state == received {
-			o.resend = sl.next
-			o.goLive(sl)
-			return Delivery{Verdict: SendPubrel, PacketID: id, QoS: 2}, nil, true
-		}
-		if o.used >= s.window {
-			return Delivery{}, nil, false
-		}
-		d := s.publish(now, &sl.entry, id)
-		if d.Verdict != Send {
-			o.remove(id)
-			s.weigh()
-			return d, nil, true
-		}
-		o.resend = sl.next
-		o.goLive(sl)
-		d.Dup = true
-		return d, sl.m, true
+	id := o.resend
+	sl := &o.slots[id-1]
+	if sl.state == received {
+		o.goLive(id, sl)
+		return Delivery{Verdict: SendPubrel, PacketID: id, QoS: 2}, nil, true
 	}
-	return Delivery{}, nil, false
+	if o.used >= s.window {
+		return Delivery{}, nil, false
+	}
+	var d Delivery
+	if !s.publish(now, &sl.entry, id, &d) {
+		o.remove(id)
+		s.weigh()
+		return d, nil, true
+	}
+	o.goLive(id, sl)
+	d.Dup = true
+	return d, sl.m, true
 }
 
 // Purge drops the messages that expired while they waited, and gives their number. Next would drop them too; an owner

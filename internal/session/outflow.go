@@ -114,7 +114,7 @@ func (o *outflow) remove(id uint16) {
 		sl.m.Release()
 	}
 	if o.resend == id {
-		o.resend = sl.next
+		o.advance()
 	}
 	if sl.prev != 0 {
 		o.slots[sl.prev-1].next = sl.next
@@ -135,10 +135,20 @@ func (o *outflow) remove(id uint16) {
 }
 
 // goLive counts a slot that was sent again against the window.
-func (o *outflow) goLive(sl *slot) {
+func (o *outflow) goLive(id uint16, sl *slot) {
 	if !sl.live {
 		sl.live = true
 		o.used++
+	}
+	if o.resend == id {
+		o.advance()
+	}
+}
+
+// advance moves on to the next slot that was not sent on this connection. Some were out of turn, in answer to a PUBREC.
+func (o *outflow) advance() {
+	for o.resend = o.slots[o.resend-1].next; o.resend != 0 && o.slots[o.resend-1].live; {
+		o.resend = o.slots[o.resend-1].next
 	}
 }
 

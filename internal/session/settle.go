@@ -65,7 +65,7 @@ func (s *Session) Pubrec(id uint16, code mqtt.ReasonCode) (Pubrel, Settled, erro
 		sl.m.Release()
 		sl.m = nil
 	}
-	s.out.goLive(sl)
+	s.out.goLive(id, sl)
 	return Pubrel{Send: true}, Settled{}, nil
 }
 
