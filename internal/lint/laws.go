@@ -25,9 +25,10 @@ var layers = map[string]layer{
 	"internal/session": pure,
 	"internal/queue":   pure,
 
-	"internal/vfs":   durability,
-	"internal/wal":   durability,
-	"internal/state": durability,
+	"internal/vfs":      durability,
+	"internal/wal":      durability,
+	"internal/state":    durability,
+	"internal/retained": durability,
 
 	"internal/replog":  distribution,
 	"internal/cluster": distribution,
