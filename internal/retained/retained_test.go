@@ -128,6 +128,53 @@ func TestStoreAgainstModel(t *testing.T) {
 	})
 }
 
+// TestWalkExhaustively tries every filter of some levels on a store of every topic of some levels, all in one shard, with levels that sort
+// right before and after '/' and '+'.
+func TestWalkExhaustively(t *testing.T) {
+	levels := []string{"", "a", "ab", "a!", "\x01", "!", "0"}
+	s, m := retained.New(retained.Limits{}), model{}
+	store := func(name string) {
+		m[name] = msg(name, "x", 0)
+		s.Set(m[name])
+	}
+	store("s/s")
+	for _, one := range levels {
+		store("s/s/" + one)
+		for _, two := range levels {
+			store("s/s/" + one + "/" + two)
+			if one != "a" { // not every topic has all below it
+				store("s/s/" + one + "/" + two + "/a")
+			}
+		}
+	}
+	for _, one := range append(levels, "+", "b") {
+		for _, two := range append(levels, "+", "b", "#") {
+			for _, end := range []string{"", "/#", "/a", "/+"} {
+				if two == "#" && end != "" {
+					continue
+				}
+				f := "s/s/" + one + "/" + two + end
+				for _, limit := range []int{1, 1000} {
+					if got, want := walk(s, f, 0, limit), m.walk(f, 0); !slices.Equal(got, want) {
+						t.Errorf("%q in steps of %d: %q, want %q", f, limit, got, want)
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestGetExpired(t *testing.T) {
+	s := retained.New(retained.Limits{})
+	s.Set(msg("a", "x", 1000))
+	if m := s.Get([]byte("a"), 999); m == nil || m.Expires != 1000 {
+		t.Errorf("before its time: %+v", m)
+	}
+	if m := s.Get([]byte("a"), 1000); m != nil {
+		t.Errorf("after its time: %+v", m)
+	}
+}
+
 // fill stores n messages on topics of three levels, in random order.
 func fill(s *retained.Store, n int) {
 	for _, i := range rand.Perm(n) {
