@@ -77,6 +77,9 @@ func (s *Session) negotiate(c *mqtt.Connect, a *Accept) {
 	if l.KeepAliveMax != 0 && (c.KeepAlive == 0 || c.KeepAlive > l.KeepAliveMax) {
 		a.KeepAlive, a.tellKeepAlive = l.KeepAliveMax, true // [MQTT-3.2.2-21]
 	}
+	if l.KeepAliveServer != 0 {
+		a.KeepAlive, a.tellKeepAlive = l.KeepAliveServer, true // [MQTT-3.2.2-22]
+	}
 	var expiry uint32
 	if p.Has.Contains(mqtt.PropSessionExpiry) {
 		expiry = p.SessionExpiry

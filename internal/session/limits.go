@@ -52,6 +52,8 @@ type Limits struct {
 	// KeepAliveMax is the longest keep alive in seconds; a 5.0 client that wants a longer one, or none, is told to use
 	// this. 0 for no limit. 3.1.1 has no way to tell a client, so its keep alive stands.
 	KeepAliveMax uint16
+	// KeepAliveServer is the keep alive in seconds that every 5.0 client is told to use in place of its own; 0: its own counts.
+	KeepAliveServer uint16
 	// MaxSubscriptions is the number of subscriptions that one session may have; 0 for no limit.
 	MaxSubscriptions int
 }

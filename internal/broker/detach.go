@@ -1,0 +1,79 @@
+package broker
+
+import (
+	"log/slog"
+
+	"github.com/millrace-mq/millrace/internal/session"
+	"github.com/millrace-mq/millrace/mqtt"
+)
+
+// onDisconnect takes the client's goodbye.
+func (l *link) onDisconnect(w *worker, h mqtt.Header, body []byte) error {
+	p := &w.disconnect
+	if err := p.Decode(l.version, h.Flags, body); err != nil {
+		return err
+	}
+	if c := l.client; c != nil {
+		c.mu.Lock()
+		err := c.sess.Disconnect(p)
+		c.mu.Unlock()
+		if err != nil {
+			return err
+		}
+		l.rest().end = session.Goodbye
+	}
+	l.state = linkEnding
+	l.detach(w)
+	l.conn.Close(w.turn)
+	return nil
+}
+
+// detach takes the link from its client: the session goes on without a connection or ends,
+// the will is published or not. Calling it again does nothing.
+func (l *link) detach(w *worker) {
+	c := l.client
+	if c == nil {
+		return
+	}
+	cause := session.Lost
+	if l.more != nil {
+		cause = l.more.end
+		l.more.replay = nil
+	}
+	l.client = nil
+	now := w.turn.Now()
+	c.mu.Lock()
+	c.link = nil
+	c.online.Store(false)
+	end := c.sess.Close(now, cause)
+	var moved []session.Taken
+	if end.Ends {
+		_, moved = w.b.endSession(c)
+	} else {
+		moved = c.sess.TakeShared(false)
+	}
+	c.mu.Unlock()
+	w.b.connected.Add(-1)
+	w.count(Disconnects, 1)
+	if cause != session.Goodbye {
+		w.count(DisconnectsAbnormal, 1)
+	}
+	l.log(slog.LevelDebug, "disconnected", "client", c.id(), "cause", cause.String())
+	w.windUp(c, end.Will, moved)
+	if end.Ends {
+		w.expire(c, now)
+		return
+	}
+	w.b.expect(c)
+}
+
+// endSession makes the router forget the client's subscriptions and discards the session. It
+// gives the will that was still to come, and the messages that other members of shared groups
+// may have. The caller holds c.mu.
+func (b *Broker) endSession(c *client) (*session.Will, []session.Taken) {
+	for s := range c.sess.All() {
+		b.unhook(s)
+	}
+	moved := c.sess.TakeShared(true)
+	return c.sess.End(), moved
+}

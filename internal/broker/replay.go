@@ -1,0 +1,119 @@
+package broker
+
+import (
+	"slices"
+
+	"github.com/millrace-mq/millrace/internal/message"
+	"github.com/millrace-mq/millrace/internal/netpoll"
+	"github.com/millrace-mq/millrace/internal/retained"
+	"github.com/millrace-mq/millrace/internal/session"
+)
+
+// replayStep is how many retained messages are looked at for a link before its loop turns to others.
+const replayStep = 64
+
+// replayBacklog is the number of unwritten bytes from which a replay waits for the client
+// to read.
+const replayBacklog = 256 << 10
+
+// replay is the retained messages that new subscriptions of a link are still to get. It goes on
+// in steps, each on the link's own loop, for as long as the client takes what it is sent:
+// nothing is dropped however large the store, and nobody else waits for it.
+type replay struct {
+	walks []walk
+	// posted is set while mail to go on is under way.
+	posted bool
+}
+
+type walk struct {
+	cursor *retained.Cursor
+	filter string
+	opts   session.SubOptions
+}
+
+// replayRetained notes that a new subscription is to get the retained messages.
+func (l *link) replayRetained(s *subscription) {
+	if l.b.retained.Len() == 0 {
+		return
+	}
+	m := l.rest()
+	if m.replay == nil {
+		m.replay = new(replay)
+	}
+	wk := walk{cursor: l.b.retained.Walk(s.Filter), filter: s.Filter, opts: s.SubOptions}
+	wk.opts.Retained = true
+	m.replay.walks = append(m.replay.walks, wk)
+}
+
+// stopReplay takes back what is still to come for a subscription that is gone.
+func (l *link) stopReplay(filter string) {
+	if l.more == nil || l.more.replay == nil {
+		return
+	}
+	r := l.more.replay
+	r.walks = slices.DeleteFunc(r.walks, func(wk walk) bool { return wk.filter == filter })
+}
+
+// goOn sends the next step, and arranges the one after.
+func (r *replay) goOn(w *worker, l *link) {
+	if r.posted {
+		return
+	}
+	room := true
+	if len(r.walks) > 0 {
+		wk := &r.walks[0]
+		done := wk.cursor.Next(w.turn.Now(), replayStep, func(m *message.Message) bool {
+			if room = l.roomForReplay(); room {
+				w.deliverRetained(l, m, &wk.opts)
+			}
+			return room
+		})
+		if done {
+			r.walks = r.walks[1:]
+		}
+	}
+	if !room {
+		return // Drained or an acknowledgement goes on
+	}
+	if len(r.walks) == 0 {
+		l.more.replay = nil
+		return
+	}
+	r.posted = true
+	l.conn.Loop().Post((*replayMail)(l))
+}
+
+// roomForReplay tells whether the client keeps up: it reads what was written, and nothing
+// waits in its session for acknowledgements.
+func (l *link) roomForReplay() bool {
+	if l.conn.Backlog() > replayBacklog {
+		return false
+	}
+	c := l.client
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.sess.Queued() == 0
+}
+
+// replayMail lets a replay go on in a later turn.
+type replayMail link
+
+func (m *replayMail) Mail(t *netpoll.Turn) {
+	l := (*link)(m)
+	if l.state != linkLive || l.more.replay == nil {
+		return
+	}
+	l.more.replay.posted = false
+	l.more.replay.goOn(l.b.worker(t), l)
+}
+
+// deliverRetained gives a retained message to one new subscription, with the retain flag set
+// ([MQTT-3.3.1-8] of 3.1.1, [MQTT-3.8.4-4]).
+func (w *worker) deliverRetained(l *link, m *message.Message, opts *session.SubOptions) {
+	c := l.client
+	c.mu.Lock()
+	d := c.sess.Deliver(w.turn.Now(), m, opts, true)
+	w.carryOut(c, m, &d)
+	c.mu.Unlock()
+	w.count(RetainedSent, 1)
+}

@@ -1,0 +1,129 @@
+// Package millrace is the node: the one place that constructs, starts and stops the parts of
+// the broker, and the way to run it inside another Go program.
+//
+//	cfg := millrace.Defaults()
+//	node, err := millrace.Start(ctx, cfg, slog.Default())
+//	...
+//	err = node.Stop(ctx)
+//
+// A node needs no outside service. Several may run in one process, on different addresses.
+package millrace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+
+	"github.com/millrace-mq/millrace/internal/broker"
+	"github.com/millrace-mq/millrace/internal/config"
+	"github.com/millrace-mq/millrace/internal/netpoll"
+	"github.com/millrace-mq/millrace/internal/session"
+)
+
+// Config holds all settings; docs/configuration.md describes each.
+type Config = config.Config
+
+// Access decides who may connect, publish and subscribe. See WithAccess.
+type Access = broker.Access
+
+// Peer is who Access is asked about.
+type Peer = broker.Peer
+
+// Mechanism is the server's side of one run of an enhanced authentication method of MQTT 5.0.
+type Mechanism = session.Mechanism
+
+// Defaults gives the settings of a node that was told nothing.
+func Defaults() *Config { return config.Default() }
+
+// Version is the version of this program, set when it is built.
+var Version = "dev"
+
+// Option changes what Start makes, beyond what a configuration can say.
+type Option func(*options)
+
+type options struct {
+	access     Access
+	mechanisms session.Opener
+}
+
+// WithAccess has a decide about every CONNECT, PUBLISH and SUBSCRIBE.
+func WithAccess(a Access) Option { return func(o *options) { o.access = a } }
+
+// WithMechanisms offers enhanced authentication (MQTT 5.0, 4.12): open begins a run of the
+// method with a name, and gives an error where there is no such method.
+func WithMechanisms(open func(method string) (Mechanism, error)) Option {
+	return func(o *options) { o.mechanisms = open }
+}
+
+// Node is a running broker. Its methods may be called by any goroutine.
+type Node struct {
+	log       *slog.Logger
+	poller    *netpoll.Poller
+	broker    *broker.Broker
+	listeners map[string]*netpoll.Listener
+	stop      sync.Once
+	stopped   error
+}
+
+// Start runs a node with the settings of cfg, which it does not change, and returns when every
+// listener accepts connections. After an error nothing is left running. ctx bounds the start alone.
+func Start(ctx context.Context, cfg *Config, log *slog.Logger, opts ...Option) (*Node, error) {
+	var o options
+	for _, set := range opts {
+		set(&o)
+	}
+	bo, err := brokerOptions(cfg, log, &o)
+	if err != nil {
+		return nil, err
+	}
+	poller, err := netpoll.New(netpoll.Options{Loops: cfg.Node.Loops, Backend: backend(cfg), Logger: log})
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{log: log, poller: poller, listeners: map[string]*netpoll.Listener{}}
+	n.broker = broker.New(bo, poller)
+	n.broker.Start()
+	for name, l := range cfg.Listeners {
+		if err := n.listen(cfg, name, l); err != nil {
+			return nil, errors.Join(err, n.Stop(ctx))
+		}
+	}
+	return n, nil
+}
+
+func (n *Node) listen(cfg *Config, name string, l config.Listener) error {
+	door := &broker.Listener{Name: name}
+	ln, err := n.poller.Listen(netpoll.ListenConfig{
+		Network: "tcp", Address: l.Address, ConnectTimeout: cfg.Limits.ConnectTimeout, MaxConnections: l.MaxConnections,
+		Open: func(c *netpoll.Conn) netpoll.Handler { return n.broker.Accept(c, door) },
+	})
+	if err != nil {
+		return fmt.Errorf("listener %s: %w", name, err)
+	}
+	n.listeners[name] = ln
+	return nil
+}
+
+// Addr is where a listener accepts connections; nil when there is none of that name.
+func (n *Node) Addr(listener string) net.Addr {
+	if ln := n.listeners[listener]; ln != nil {
+		return ln.Addr()
+	}
+	return nil
+}
+
+// Stop ends the node: no connection is accepted any more, clients are told and get what is on its
+// way to them until ctx is done, then everything is closed. Calling it again waits for the same end.
+func (n *Node) Stop(ctx context.Context) error {
+	n.stop.Do(func() {
+		for _, ln := range n.listeners {
+			ln.Close()
+		}
+		err := n.broker.Stop(ctx)
+		n.stopped = errors.Join(err, n.poller.Stop(context.WithoutCancel(ctx)))
+	})
+	return n.stopped
+}
