@@ -302,7 +302,7 @@ func (l *Loop) adopt(ln *Listener, fd int32) {
 	}
 	l.conns.Add(1)
 	l.wheel.set(c, ln.cfg.ConnectTimeout)
-	if c.handler = ln.cfg.Open(c); c.handler == nil {
+	if l.proceed(c, stepAccepted); c.handler == nil {
 		l.release(c)
 		return
 	}

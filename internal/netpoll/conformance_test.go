@@ -3,6 +3,7 @@ package netpoll_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -52,14 +53,26 @@ func plainDial(t *testing.T, addr net.Addr) net.Conn {
 	return conn
 }
 
+func tcpConfig(*testing.T) netpoll.ListenConfig {
+	return netpoll.ListenConfig{Network: "tcp", Address: "127.0.0.1:0"}
+}
+
 func transports() []transport {
+	secure := &tls.Config{Certificates: []tls.Certificate{certificate()}}
 	return []transport{
-		{"tcp", func(*testing.T) netpoll.ListenConfig {
-			return netpoll.ListenConfig{Network: "tcp", Address: "127.0.0.1:0"}
-		}, plainDial},
+		{"tcp", tcpConfig, plainDial},
 		{"unix", func(t *testing.T) netpoll.ListenConfig {
 			return netpoll.ListenConfig{Network: "unix", Address: filepath.Join(t.TempDir(), "s")}
 		}, plainDial},
+		{"tls", func(*testing.T) netpoll.ListenConfig {
+			return netpoll.ListenConfig{Network: "tcp", Address: "127.0.0.1:0", TLS: secure}
+		}, tlsDial},
+		{"ws", func(*testing.T) netpoll.ListenConfig {
+			return netpoll.ListenConfig{Network: "tcp", Address: "127.0.0.1:0", WebSocket: &netpoll.WebSocket{}}
+		}, wsDial(plainDial)},
+		{"wss", func(*testing.T) netpoll.ListenConfig {
+			return netpoll.ListenConfig{Network: "tcp", Address: "127.0.0.1:0", TLS: secure, WebSocket: &netpoll.WebSocket{}}
+		}, wsDial(tlsDial)},
 	}
 }
 
@@ -273,7 +286,9 @@ func TestClosedComesOnceAndSaysWhy(t *testing.T) {
 		} {
 			t.Run(c.name, func(t *testing.T) {
 				reasons := make(chan error, 10)
+				opened := make(chan struct{}, 1)
 				s := serve(t, b, tr.cfg(t), func(conn *netpoll.Conn) netpoll.Handler {
+					opened <- struct{}{}
 					return &script{
 						data: func(t *netpoll.Turn, b []byte) (int, error) {
 							send(t, conn, []byte("bye"))
@@ -285,7 +300,7 @@ func TestClosedComesOnceAndSaysWhy(t *testing.T) {
 				conn := tr.dial(t, s.ln.Addr())
 				defer conn.Close()
 				if c.do == nil {
-					waitFor(t, "connection", func() bool { return s.poller.Connections() == 1 })
+					<-opened
 					conn.Close()
 				} else {
 					conn.Write([]byte("x"))

@@ -52,12 +52,6 @@ const (
 	flagsMute = flagClosing | flagAborting | flagBroken | flagClosed // nothing is sent any more
 )
 
-// extra is what only some connections have.
-type extra struct {
-	std    *portable
-	remote net.Addr // from a PROXY header
-}
-
 // input is what was read and not used. It is its own allocation since few connections have any at a given time.
 type input struct {
 	buf []byte
@@ -197,4 +191,10 @@ func (c *Conn) address(remote bool) net.Addr {
 }
 
 // TLS returns the state of the TLS connection, or nil if it is none.
-func (c *Conn) TLS() *tls.ConnectionState { return nil }
+func (c *Conn) TLS() *tls.ConnectionState {
+	if c.ext == nil || c.ext.tls == nil {
+		return nil
+	}
+	state := c.ext.tls.conn.ConnectionState()
+	return &state
+}

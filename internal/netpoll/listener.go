@@ -1,6 +1,7 @@
 package netpoll
 
 import (
+	"crypto/tls"
 	"io/fs"
 	"net"
 	"sync/atomic"
@@ -18,6 +19,13 @@ type ListenConfig struct {
 	Address string
 	// UnixMode is the permission of a unix socket; 0 means 0660.
 	UnixMode fs.FileMode
+	// TLS, if not nil, has connections speak TLS. For certificates that change set GetConfigForClient.
+	TLS *tls.Config
+	// WebSocket, if not nil, has connections speak WebSocket (inside TLS, if there is).
+	WebSocket *WebSocket
+	// ProxyProtocol has every connection start with a header of version 2 of the PROXY protocol, which names the client.
+	// Those without one are closed.
+	ProxyProtocol bool
 	// ConnectTimeout bounds the time from accepting a connection until its handler sets an alarm of its own: it covers every
 	// handshake and the first packet together. 0 means 10 s.
 	ConnectTimeout time.Duration

@@ -32,6 +32,8 @@ type Loop struct {
 	turn  Turn
 	wheel wheel
 	buf   []byte             // what was read
+	raw   []byte             // what was read and is encrypted; nil until needed
+	moved bool               // the handler of a connection was exchanged
 	mails []Mail             // taken from the mailbox
 	attns []*Conn            // taken from the mailbox
 	std   map[*Conn]struct{} // connections of the portable back end
@@ -146,7 +148,13 @@ func (l *Loop) resume(c *Conn) {
 	if c.in != nil && c.handler != nil {
 		l.present(c, c.in.buf, len(c.in.buf))
 	}
-	if c.ext != nil && c.ext.std != nil {
+	if c.ext == nil {
+		return
+	}
+	if c.ext.tls != nil && c.ext.tls.active {
+		l.decrypt(c, nil)
+	}
+	if c.ext.std != nil {
 		c.ext.std.resume(&l.turn)
 	}
 }
@@ -160,6 +168,10 @@ func (l *Loop) leave(c *Conn, flags uint32, idle bool) {
 		h.Closed(&l.turn, ErrClosed)
 	}
 	if !idle || flags&flagShut != 0 {
+		return
+	}
+	if l.farewell(c) {
+		c.end(0) // look again: it may have been written, or wait
 		return
 	}
 	if flags&flagPeerDone != 0 {
@@ -190,6 +202,7 @@ func (l *Loop) gone(c *Conn, err error) {
 func (l *Loop) release(c *Conn) {
 	l.wheel.unlink(c)
 	c.dropInput()
+	c.dropLayers()
 	c.mu.Lock()
 	flags := c.flags.Load()
 	if flags&flagClosed != 0 {
@@ -246,15 +259,31 @@ func (l *Loop) room(c *Conn, want int) (b []byte, have int) {
 }
 
 // present gives the handler the first n bytes of b, which are all that it did not use. b is the loop's buffer, or that of
-// c.in.
+// c.in. A handler of a step may give way to the next one, which gets the rest.
 func (l *Loop) present(c *Conn, b []byte, n int) {
-	used, err := c.handler.Data(&l.turn, b[:n:n])
-	if err != nil {
-		l.fail(c, err)
-	} else if used == n {
-		c.dropInput()
-	} else {
-		c.keepInput(b[used:n])
+	for {
+		l.moved = false
+		used, err := c.handler.Data(&l.turn, b[:n:n])
+		if err != nil {
+			l.fail(c, err)
+			break
+		}
+		if used == n {
+			c.dropInput()
+		} else {
+			c.keepInput(b[used:n])
+		}
+		if !l.moved {
+			break
+		}
+		if c.handler == nil {
+			l.release(c)
+			break
+		}
+		if c.in == nil {
+			break
+		}
+		b, n = c.in.buf, len(c.in.buf)
 	}
 	l.turn.Cycle()
 }
@@ -282,19 +311,38 @@ func (l *Loop) input(c *Conn) {
 		l.discard(c)
 		return
 	}
+	if c.ext != nil && c.ext.tls != nil && c.ext.tls.active {
+		l.inputRaw(c)
+		return
+	}
 	b, have := l.room(c, 1)
 	n, err := sysRead(c.fd, b[have:])
-	switch {
-	case n > 0:
-		if c.in != nil {
-			c.in.buf = b[:have+n]
-		}
-		l.present(c, b, have+n)
-	case err == errAgain:
-		if have > 0 && c.in == nil {
-			c.keepInput(b[:have])
-		}
-	case err == nil:
+	if n > 0 {
+		l.arrived(c, b, have, n)
+		return
+	}
+	l.unread(c, b, have)
+	l.finished(c, err)
+}
+
+// inputRaw reads what has come and is not yet what the handler wants.
+func (l *Loop) inputRaw(c *Conn) {
+	if l.raw == nil {
+		l.raw = make([]byte, readSize)
+	}
+	n, err := sysRead(c.fd, l.raw)
+	if n > 0 {
+		l.received(c, l.raw[:n])
+		return
+	}
+	l.finished(c, err)
+}
+
+// finished handles a read that gave nothing.
+func (l *Loop) finished(c *Conn, err error) {
+	switch err {
+	case errAgain:
+	case nil:
 		l.gone(c, io.EOF)
 	default:
 		l.gone(c, err)

@@ -39,11 +39,18 @@ func (o *output) keep(b []byte) {
 	}
 }
 
-// keepSegments moves all segments to left.
-func (o *output) keepSegments() {
-	for _, s := range o.segs {
-		o.keep(s.Bytes())
+// keepPieces copies what is left of pieces after their first n bytes.
+func (o *output) keepPieces(pieces [][]byte, n int) {
+	for _, b := range pieces {
+		if n < len(b) {
+			o.keep(b[n:])
+		}
+		n -= min(n, len(b))
 	}
+}
+
+// dropSegments forgets the segments.
+func (o *output) dropSegments() {
 	clear(o.segs)
 	o.segs = o.segs[:0]
 }
@@ -92,15 +99,43 @@ func (o *output) gather(bufs [][]byte) [][]byte {
 // drop gives everything back.
 func (o *output) drop() {
 	o.wrote(o.size)
-	clear(o.segs)
-	o.segs = o.segs[:0]
+	o.dropSegments()
 }
 
 // empty reports whether nothing waits.
 func (o *output) empty() bool { return o.size == 0 && len(o.segs) == 0 }
 
+// pieces returns the segments as they go to the network: over WebSocket they are one frame. The result is in t.bufs.
+func (c *Conn) pieces(t *Turn, o *output) [][]byte {
+	bufs := t.bufs[:0]
+	if c.ext != nil && c.ext.ws != nil {
+		n := 0
+		for i := range o.segs {
+			n += o.segs[i].Len()
+		}
+		bufs = append(bufs, frameHeader(t.header[:0], opBinary, n))
+	}
+	for _, s := range o.segs {
+		bufs = append(bufs, s.Bytes())
+	}
+	t.bufs = bufs
+	return bufs
+}
+
+// keepSegments moves all segments to left. The caller holds mu.
+func (c *Conn) keepSegments(t *Turn, o *output) {
+	bufs := c.pieces(t, o)
+	o.keepPieces(bufs, 0)
+	clear(bufs)
+	o.dropSegments()
+}
+
 // flush writes what is pending, as far as the kernel takes it and nobody else is writing.
 func (c *Conn) flush(t *Turn) {
+	if c.ext != nil && c.ext.tls != nil {
+		c.ext.tls.flush(t)
+		return
+	}
 	c.mu.Lock()
 	o := c.out
 	if o == nil || len(o.segs) == 0 {
@@ -108,93 +143,117 @@ func (c *Conn) flush(t *Turn) {
 		return
 	}
 	flags := c.flags.Load()
-	switch {
-	case flags&(flagBusy|flagFull) != 0:
-		o.keepSegments()
-		if flags&(flagFull|flagPortable) != 0 {
-			c.waits.Store(clampSize(o.size))
-		}
-		c.mu.Unlock()
-		return
-	case flags&(flagBroken|flagClosed) != 0:
-		o.drop()
-		c.mu.Unlock()
-		return
-	case flags&flagPortable != 0:
-		o.keepSegments()
-		c.ext.std.wake()
+	if flags&(flagBusy|flagFull|flagPortable|flagBroken|flagClosed) != 0 {
+		c.keepSegments(t, o)
+		c.postpone(o, flags)
 		c.mu.Unlock()
 		return
 	}
 	c.flags.Or(flagBusy)
 	if o.foreign(t) {
-		o.keepSegments()
+		c.keepSegments(t, o)
 		c.wrote(t, nil)
 		return
 	}
 	c.out = nil
 	fd := c.fd
 	c.mu.Unlock()
-	if len(o.segs) == 1 {
+	if len(o.segs) == 1 && c.ext == nil {
 		b := o.segs[0].Bytes()
 		n, err := sysWrite(fd, b)
-		c.wroteSegments(t, o, n, short(n, len(b), err))
+		if n < len(b) {
+			o.keep(b[n:])
+			err = full(err)
+		}
+		c.rejoin(t, o, err)
 		return
 	}
-	bufs := t.bufs[:0]
-	for _, s := range o.segs {
-		if len(bufs) == maxGather {
-			break
-		}
-		bufs = append(bufs, s.Bytes())
-	}
-	n, err := t.writev(fd, bufs)
-	c.wroteSegments(t, o, n, err)
+	bufs := c.pieces(t, o)
+	n, err := writev(fd, bufs)
+	o.keepPieces(bufs, n)
+	clear(bufs)
+	c.rejoin(t, o, err)
 }
 
-// writev writes bufs, which are in t.bufs, and makes a short write errAgain: the kernel takes less than all only when it
+// push writes b behind what is left, and before what is pending.
+func (c *Conn) push(t *Turn, b []byte) {
+	c.mu.Lock()
+	flags := c.flags.Load()
+	if flags&(flagBusy|flagFull|flagPortable|flagBroken|flagClosed) != 0 {
+		if c.out == nil {
+			c.out = t.takeOutput()
+		}
+		c.out.keep(b)
+		c.postpone(c.out, flags)
+		c.mu.Unlock()
+		return
+	}
+	c.flags.Or(flagBusy)
+	fd := c.fd
+	c.mu.Unlock()
+	o := t.takeOutput()
+	n, err := sysWrite(fd, b)
+	if n < len(b) {
+		o.keep(b[n:])
+		err = full(err)
+	}
+	c.rejoin(t, o, err)
+}
+
+// postpone sees to it that somebody writes what was just added to left. The caller holds mu.
+func (c *Conn) postpone(o *output, flags uint32) {
+	switch {
+	case flags&(flagBroken|flagClosed) != 0:
+		if flags&flagBusy == 0 { // else its buffers are in use
+			o.drop()
+		}
+	case flags&flagPortable != 0:
+		c.ext.std.wake()
+	case flags&flagFull != 0:
+		c.waits.Store(clampSize(o.size))
+	} // flagBusy: the one who writes goes on
+}
+
+// writev writes as many of bufs as go in one call. A short write is errAgain: the kernel takes less than all only when it
 // is full.
-func (t *Turn) writev(fd int32, bufs [][]byte) (int, error) {
+func writev(fd int32, bufs [][]byte) (int, error) {
+	bufs = bufs[:min(len(bufs), maxGather)]
 	want := 0
 	for _, b := range bufs {
 		want += len(b)
 	}
 	n, err := sysWritev(fd, bufs)
-	clear(bufs)
-	t.bufs = bufs
-	return n, short(n, want, err)
+	if n < want {
+		err = full(err)
+	}
+	return n, err
 }
 
-func short(n, want int, err error) error {
-	if err == nil && n < want {
+// full is the error of a short write.
+func full(err error) error {
+	if err == nil {
 		return errAgain
 	}
 	return err
 }
 
-// wroteSegments ends what flush began: what was not written is kept, before what others added meanwhile.
-func (c *Conn) wroteSegments(t *Turn, o *output, n int, err error) {
-	for i, s := range o.segs {
-		if n < s.Len() {
-			o.keep(s.Bytes()[n:])
-		}
-		n -= min(n, s.Len())
-		o.segs[i] = Segment{}
-	}
-	o.segs = o.segs[:0]
+// rejoin puts what a write left over, in o, before what others added meanwhile, and goes on. The caller holds flagBusy and not
+// mu.
+func (c *Conn) rejoin(t *Turn, o *output, err error) {
+	o.dropSegments()
 	c.mu.Lock()
-	if added := c.out; added == nil {
-		if o.size > 0 {
+	if o.size > 0 {
+		if added := c.out; added != nil {
+			o.left = append(o.left, added.left...)
+			o.size += added.size
+			o.segs = append(o.segs, added.segs...)
+			clear(added.left)
+			added.left, added.size = added.left[:0], 0
+			added.dropSegments()
+			c.out, o = o, added
+		} else {
 			c.out, o = o, nil
 		}
-	} else if o.size > 0 { // o goes before added
-		o.left = append(o.left, added.left...)
-		o.size += added.size
-		o.segs = append(o.segs, added.segs...)
-		clear(added.left)
-		clear(added.segs)
-		added.left, added.segs, added.size = added.left[:0], added.segs[:0], 0
-		c.out, o = o, added
 	}
 	c.wrote(t, err)
 	if o != nil {
@@ -211,7 +270,9 @@ func (c *Conn) wrote(t *Turn, err error) {
 		bufs := o.gather(t.bufs[:0])
 		c.mu.Unlock()
 		var n int
-		n, err = t.writev(fd, bufs)
+		n, err = writev(fd, bufs)
+		clear(bufs)
+		t.bufs = bufs
 		c.mu.Lock()
 		o.wrote(n)
 	}

@@ -65,12 +65,7 @@ func (s *portable) Mail(t *Turn) {
 func (s *portable) ingest(l *Loop) {
 	c := s.c
 	if s.n > 0 {
-		b, have := l.room(c, s.n)
-		have += copy(b[have:], s.buf[:s.n])
-		if c.in != nil {
-			c.in.buf = b[:have]
-		}
-		l.present(c, b, have)
+		l.received(c, s.buf[:s.n])
 	}
 	if s.err != nil && c.flags.Load()&flagClosed == 0 {
 		l.gone(c, s.err)
@@ -263,7 +258,7 @@ func (a *arrival) Mail(t *Turn) {
 	l.conns.Add(1)
 	l.std[c] = struct{}{}
 	l.wheel.set(c, a.ln.cfg.ConnectTimeout)
-	if c.handler = a.ln.cfg.Open(c); c.handler == nil {
+	if l.proceed(c, stepAccepted); c.handler == nil {
 		l.release(c)
 		return
 	}

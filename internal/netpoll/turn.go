@@ -24,7 +24,8 @@ type Turn struct {
 	free    *output // outputs for reuse
 	nfree   int
 	bufs    [][]byte // scratch of a gathered write
-	scratch []byte   // scratch of a write that needs its bytes in one piece
+	header  [maxFrameHeader]byte
+	scratch []byte // scratch of a write that needs its bytes in one piece
 }
 
 // chunk is a piece of a turn's arena.
