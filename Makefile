@@ -3,7 +3,7 @@
 GO          ?= go
 BIN         ?= bin/millrace
 VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-LDFLAGS     := -X main.version=$(VERSION)
+LDFLAGS     := -X github.com/millrace-mq/millrace.Version=$(VERSION)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # How long each fuzz target runs, and how long all of them may take together.
 FUZZTIME    ?= 60s

@@ -16,7 +16,9 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 
+	"github.com/millrace-mq/millrace/internal/admin"
 	"github.com/millrace-mq/millrace/internal/broker"
 	"github.com/millrace-mq/millrace/internal/config"
 	"github.com/millrace-mq/millrace/internal/netpoll"
@@ -64,6 +66,8 @@ type Node struct {
 	poller    *netpoll.Poller
 	broker    *broker.Broker
 	listeners map[string]*netpoll.Listener
+	admin     *admin.Server // nil: none
+	leaving   atomic.Bool
 	stop      sync.Once
 	stopped   error
 }
@@ -90,6 +94,9 @@ func Start(ctx context.Context, cfg *Config, log *slog.Logger, opts ...Option) (
 		if err := n.listen(cfg, name, l); err != nil {
 			return nil, errors.Join(err, n.Stop(ctx))
 		}
+	}
+	if err := n.serveAdmin(cfg); err != nil {
+		return nil, errors.Join(err, n.Stop(ctx))
 	}
 	return n, nil
 }
@@ -119,11 +126,12 @@ func (n *Node) Addr(listener string) net.Addr {
 // way to them until ctx is done, then everything is closed. Calling it again waits for the same end.
 func (n *Node) Stop(ctx context.Context) error {
 	n.stop.Do(func() {
+		n.leaving.Store(true)
 		for _, ln := range n.listeners {
 			ln.Close()
 		}
 		err := n.broker.Stop(ctx)
-		n.stopped = errors.Join(err, n.poller.Stop(context.WithoutCancel(ctx)))
+		n.stopped = errors.Join(err, n.poller.Stop(context.WithoutCancel(ctx)), n.stopAdmin())
 	})
 	return n.stopped
 }

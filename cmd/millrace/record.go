@@ -131,7 +131,9 @@ var verbs = map[byte]func(w *strings.Builder, p *mqtt.Publish, now time.Time){
 		return []byte(strings.Join(pairs, " "))
 	}),
 	'I': func(w *strings.Builder, _ *mqtt.Publish, now time.Time) { w.WriteString(now.Format(time.RFC3339Nano)) },
-	'U': func(w *strings.Builder, _ *mqtt.Publish, now time.Time) { w.WriteString(strconv.FormatInt(now.Unix(), 10)) },
+	'U': func(w *strings.Builder, _ *mqtt.Publish, now time.Time) {
+		w.WriteString(strconv.FormatInt(now.Unix(), 10))
+	},
 	'j': func(w *strings.Builder, p *mqtt.Publish, now time.Time) {
 		text, err := json.Marshal(recordOf(p, now))
 		if err != nil {

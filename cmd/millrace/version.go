@@ -6,19 +6,19 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"github.com/millrace-mq/millrace"
 )
 
-// version is set by the linker in a release; `go install` leaves it to the module's version.
-var version = ""
-
+// versionText is the version that the linker set in a release, or else the module's.
 func versionText() string {
-	if version != "" {
-		return version
+	if v := millrace.Version; v != "dev" {
+		return v
 	}
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		return info.Main.Version
 	}
-	return "(devel)"
+	return "dev"
 }
 
 func versionCommand() *cobra.Command {

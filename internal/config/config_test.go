@@ -310,8 +310,8 @@ func TestSizesAndDurations(t *testing.T) {
 		if err != nil || got != want {
 			t.Errorf("parseDuration(%q) = %v, %v", text, got, err)
 		}
-		if again, err := parseDuration(formatDuration(got)); err != nil || again != got {
-			t.Errorf("%q is printed as %q", text, formatDuration(got))
+		if again, err := parseDuration(FormatDuration(got)); err != nil || again != got {
+			t.Errorf("%q is printed as %q", text, FormatDuration(got))
 		}
 	}
 	for _, text := range []string{"", "d", "-1d", "1x", "+1s", "200000d", "106751d24h"} {

@@ -140,7 +140,7 @@ func assign(v reflect.Value, text string) error {
 func format(v reflect.Value) string {
 	switch x := v.Interface().(type) {
 	case time.Duration:
-		return formatDuration(x)
+		return FormatDuration(x)
 	case Size:
 		return x.String()
 	case []string:

@@ -78,8 +78,8 @@ func parseDuration(s string) (time.Duration, error) {
 	return days + d, nil
 }
 
-// formatDuration writes d as parseDuration reads it, without the zero parts that time.Duration.String has.
-func formatDuration(d time.Duration) string {
+// FormatDuration writes d as it is written in a file, without the zero parts that time.Duration.String has.
+func FormatDuration(d time.Duration) string {
 	if d == 0 {
 		return "0"
 	}

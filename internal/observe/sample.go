@@ -9,9 +9,7 @@ type Sample struct {
 	Sessions    uint64 `metric:"sessions" help:"Sessions, of connected clients and of those that are away."`
 
 	ListenerConnections map[string]uint64 `metric:"listener_connections" label:"listener" help:"Open connections of a listener."`
-	ListenerAccepted    map[string]uint64 `metric:"listener_accepted_total" label:"listener" help:"Connections that a listener accepted."`
 	ListenerRefused     map[string]uint64 `metric:"listener_refused_total" label:"listener" help:"Connections that a listener closed at once, because of a limit."`
-	ListenerFailed      map[string]uint64 `metric:"listener_handshake_failed_total" label:"listener" help:"Connections of a listener that ended before MQTT began: TLS, WebSocket, PROXY protocol, or in time."`
 
 	Connects          [2]uint64 `metric:"connects_total" label:"result" values:"accepted,refused" help:"CONNECT packets answered, by the answer."`
 	Disconnects       [2]uint64 `metric:"disconnects_total" label:"kind" values:"normal,abnormal" help:"Ended connections of clients, with a DISCONNECT from the client (normal) or without."`
@@ -43,6 +41,7 @@ type Sample struct {
 	RetainedMessages uint64 `metric:"retained_messages" help:"Retained messages."`
 	RetainedBytes    uint64 `metric:"retained_bytes" help:"Bytes of topic, properties and payload of the retained messages."`
 	RetainedSent     uint64 `metric:"retained_sent_total" help:"Retained messages sent to new subscriptions."`
+	RetainedRefused  uint64 `metric:"retained_refused_total" help:"Messages that were not retained, because limits.max_retained_messages or _bytes was met."`
 
 	Loops uint64 `metric:"loops" help:"Event loops."`
 }
