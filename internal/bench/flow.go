@@ -96,9 +96,10 @@ func (f *flow) step(now int64) (int64, bool) {
 		f.stop()
 	}
 	if f.beside != nil {
-		if !f.stopped {
+		switch {
+		case !f.stopped:
 			next = min(next, f.beside.step(now))
-		} else {
+		case !f.e.stage.Stay:
 			f.beside.finish()
 		}
 	}

@@ -21,6 +21,7 @@ type recorder struct {
 	cpu         time.Duration // of the workers
 	points      map[int64]*merged
 	uses        []moment
+	first, last moment // at the borders of what is measured
 	interrupted bool
 }
 
@@ -50,6 +51,7 @@ func newRecorder(c *coordinator, index int, start int64) *recorder {
 	}
 	if len(c.options.PIDs) > 0 {
 		r.uses = append(r.uses, moment{start, *processUse(c.options.PIDs)})
+		r.first = r.uses[0]
 	}
 	return r
 }
@@ -70,8 +72,13 @@ func (r *recorder) sample(w int, s sample) {
 		r.cpu += s.CPU
 	}
 	r.timed.merge(s.Latencies)
-	if s.Broker != nil {
+	if s.Broker != nil && len(r.uses) > 0 {
 		r.uses = append(r.uses, moment{s.To, *s.Broker})
+		if s.From < r.from {
+			r.first = r.uses[len(r.uses)-1]
+		} else if r.inside(&s) {
+			r.last = r.uses[len(r.uses)-1]
+		}
 		r.c.gone = r.c.gone || s.Broker.Gone
 	}
 	second := (s.From - r.start + int64(sampleEvery)/2) / int64(sampleEvery)
@@ -171,20 +178,11 @@ func (r *recorder) finish() {
 
 // useOf fills in what the broker used between the borders of what is measured.
 func (r *recorder) useOf(s *StageResult) {
-	if len(r.uses) < 2 {
+	if r.last.at == 0 {
 		return
 	}
-	first, last := r.uses[0], r.uses[0]
-	for _, u := range r.uses {
-		if u.at <= r.from+int64(100*time.Millisecond) {
-			first = u
-		}
-		if u.at <= r.to+int64(100*time.Millisecond) {
-			last = u
-		}
-	}
-	s.BrokerCPU = (last.use.CPU - first.use.CPU).Seconds()
-	s.RSSBefore, s.RSSAfter, s.BrokerThreads = first.use.RSS, last.use.RSS, last.use.Threads
+	s.BrokerCPU = (r.last.use.CPU - r.first.use.CPU).Seconds()
+	s.RSSBefore, s.RSSAfter, s.BrokerThreads = r.first.use.RSS, r.last.use.RSS, r.last.use.Threads
 	if r.stage.Op == opOpen && r.counts.Opened > 0 {
 		s.BytesPerOne = (s.RSSAfter - s.RSSBefore) / int64(r.counts.Opened)
 	}

@@ -233,7 +233,7 @@ func (c *coordinator) stage(ctx context.Context, i int) error {
 	if err := c.all(order{Stage: &i, Start: r.start}); err != nil {
 		return err
 	}
-	told := 0
+	told := make([]bool, len(c.orders))
 	cancelled := ctx.Done()
 	for left := len(c.orders); left > 0; {
 		select {
@@ -249,15 +249,12 @@ func (c *coordinator) stage(ctx context.Context, i int) error {
 				return errors.New(n.Error)
 			case n.Sample != nil:
 				r.sample(n.Worker, *n.Sample)
-			case n.Done != nil:
-				c.count(n.Sent)
-				left--
 			case n.Sent != nil:
-				c.count(n.Sent)
-				if told++; told == len(c.orders) {
-					if err := c.all(order{Sent: c.sent}); err != nil {
-						return err
-					}
+				if n.Done != nil {
+					left--
+				}
+				if err := c.count(n, told); err != nil {
+					return err
 				}
 			}
 		}
@@ -266,14 +263,22 @@ func (c *coordinator) stage(ctx context.Context, i int) error {
 	return nil
 }
 
-// count merges how much a worker's publishers sent.
-func (c *coordinator) count(sent []uint32) {
+// count merges how much a worker's publishers sent. When the last worker told, all hear the sum.
+func (c *coordinator) count(n notice, told []bool) error {
 	if c.sent == nil {
 		c.sent = make([]uint32, c.options.Scenario.Publishers)
 	}
-	for i, n := range sent {
-		c.sent[i] = max(c.sent[i], n)
+	for i, sent := range n.Sent {
+		c.sent[i] = max(c.sent[i], sent)
 	}
+	if told[n.Worker] {
+		return nil
+	}
+	told[n.Worker] = true
+	if slices.Contains(told, false) {
+		return nil
+	}
+	return c.all(order{Sent: c.sent})
 }
 
 // check asks what the subscribers found, once.

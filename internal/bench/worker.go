@@ -13,7 +13,7 @@ type order struct {
 	Stage *int     `json:"stage,omitempty"` // begin it at Start
 	Start int64    `json:"start,omitempty"`
 	Stop  bool     `json:"stop,omitempty"`  // end the stage early
-	Sent  []uint32 `json:"sent,omitempty"`  // what all publishers sent so far
+	Sent  []uint32 `json:"sent,omitzero"`   // what all publishers sent so far
 	Check bool     `json:"check,omitempty"` // say what the subscribers found
 }
 
@@ -22,7 +22,7 @@ type notice struct {
 	Worker int      `json:"worker"`
 	Ready  bool     `json:"ready,omitempty"`
 	Sample *sample  `json:"sample,omitempty"`
-	Sent   []uint32 `json:"sent,omitempty"`
+	Sent   []uint32 `json:"sent,omitzero"`
 	Done   *int     `json:"done,omitempty"` // the stage that ended
 	Check  *Check   `json:"check,omitempty"`
 	Error  string   `json:"error,omitempty"`
