@@ -19,29 +19,19 @@ const (
 	listenBacklog = 4096
 )
 
-// Listen starts to accept connections.
-func (p *Poller) Listen(cfg ListenConfig) (*Listener, error) {
-	if cfg.ConnectTimeout <= 0 {
-		cfg.ConnectTimeout = 10 * time.Second
-	}
-	if cfg.UnixMode == 0 {
-		cfg.UnixMode = 0o660
-	}
-	ln := &Listener{cfg: cfg, poller: p, network: cfg.Network}
-	if p.options.Backend == BackendPortable {
-		return p.listenPortable(ln)
-	}
+// listenEpoll opens the sockets of a listener and waits for connections at them.
+func (p *Poller) listenEpoll(ln *Listener) error {
 	if err := ln.bind(); err != nil {
-		return nil, fmt.Errorf("netpoll: listen on %s %s: %w", cfg.Network, cfg.Address, err)
+		return err
 	}
 	p.add(ln)
 	for i, fd := range ln.sockets {
 		if err := p.loops.all[i].poll.(*epoll).control(unix.EPOLL_CTL_ADD, fd, unix.EPOLLIN, listenerEvents|uint64(ln.index)); err != nil {
 			ln.Close()
-			return nil, fmt.Errorf("netpoll: epoll_ctl: %w", err)
+			return fmt.Errorf("epoll_ctl: %w", err)
 		}
 	}
-	return ln, nil
+	return nil
 }
 
 // bind opens the sockets: one for each loop, between which the kernel distributes connections, except that unix sockets
@@ -138,21 +128,14 @@ func prepareSocket(fd int, network string) error {
 	return unix.Listen(fd, listenBacklog)
 }
 
-// Close stops accepting. Connections that were accepted stay.
-func (ln *Listener) Close() {
-	if ln.closed.Swap(true) {
-		return
-	}
-	if ln.std != nil {
-		ln.std.Close()
-		return
-	}
+// closeEpoll has the loops close their sockets.
+func (ln *Listener) closeEpoll() {
 	for i := range ln.sockets {
 		if !ln.poller.loops.all[i].Post(&closeSocket{ln, i}) {
 			sysClose(ln.sockets[i]) // the loop has ended
 		}
 	}
-	if ln.network == "unix" {
+	if ln.cfg.Network == "unix" {
 		_ = os.Remove(ln.cfg.Address) // someone else may have removed it, or put theirs in its place: not ours to report
 	}
 }
@@ -173,7 +156,7 @@ func (l *Loop) acceptAll(index int) {
 	ln := (*l.poller.listeners.all.Load())[index]
 	for range maxAccepts {
 		fd := ln.sockets[l.index]
-		if fd < 0 {
+		if fd < 0 || ln.closed.Load() {
 			return
 		}
 		if ln.cfg.Pace != nil {
@@ -198,7 +181,7 @@ func (l *Loop) acceptAll(index int) {
 
 // exhausted handles a lack of descriptors or memory: it turns one client away rather than let it hang, and rests.
 func (l *Loop) exhausted(ln *Listener, err error) {
-	if now := time.Now().Unix(); now-ln.warned.Swap(now) > 10 {
+	if now, last := time.Now().Unix(), ln.warned.Load(); now-last >= 10 && ln.warned.CompareAndSwap(last, now) {
 		l.poller.options.Logger.Error("connections are refused for want of descriptors or memory; raise the limit of open files",
 			"listener", ln.addr.String(), "connections", l.poller.Connections(), "err", err)
 	}

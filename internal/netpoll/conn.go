@@ -187,7 +187,7 @@ func (c *Conn) address(remote bool) net.Addr {
 	if c.fd < 0 {
 		return nil
 	}
-	return sysAddress(c.fd, remote, c.loop.poller.listener(c).network)
+	return sysAddress(c.fd, remote, c.loop.poller.listener(c).cfg.Network)
 }
 
 // TLS returns the state of the TLS connection, or nil if it is none.

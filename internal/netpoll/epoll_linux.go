@@ -190,37 +190,8 @@ func (c *Conn) register() error {
 	return c.loop.poll.(*epoll).control(unix.EPOLL_CTL_ADD, c.fd, interest(c.flags.Load()), c.number())
 }
 
-// watch waits for what the flags say now. The caller holds mu.
-func (c *Conn) watch() {
-	if c.flags.Load()&flagPortable != 0 {
-		return // the loop looks at flagPaused when something was read
-	}
-	if c.fd >= 0 {
-		// It can fail for want of memory only if events are added, which this does not.
-		_ = c.loop.poll.(*epoll).control(unix.EPOLL_CTL_MOD, c.fd, interest(c.flags.Load()), c.number())
-	}
-}
-
-// shut shuts down the writing side. The caller holds mu.
-func (c *Conn) shut() {
-	if c.flags.Load()&flagPortable != 0 {
-		c.ext.std.shut()
-		return
-	}
-	if c.fd >= 0 {
-		sysShut(c.fd)
-	}
-}
-
-// disconnect closes the descriptor. The caller holds mu.
-func (c *Conn) disconnect() {
-	if c.flags.Load()&flagPortable != 0 {
-		c.ext.std.close()
-		return
-	}
-	if fd := c.fd; fd >= 0 {
-		c.loop.poller.table.clear(fd)
-		c.fd = -1
-		sysClose(fd)
-	}
+// sysWatch waits for what the flags of c say now. The caller holds mu.
+func sysWatch(c *Conn) {
+	// It can fail for want of memory only if events are added, which this does not.
+	_ = c.loop.poll.(*epoll).control(unix.EPOLL_CTL_MOD, c.fd, interest(c.flags.Load()), c.number())
 }

@@ -2,6 +2,7 @@ package netpoll
 
 import (
 	"crypto/tls"
+	"fmt"
 	"io/fs"
 	"net"
 	"sync/atomic"
@@ -48,7 +49,6 @@ type Listener struct {
 	cfg     ListenConfig
 	poller  *Poller
 	index   int
-	network string
 	addr    net.Addr
 	conns   atomic.Int64
 	refused atomic.Int64
@@ -56,6 +56,36 @@ type Listener struct {
 	warned  atomic.Int64 // when a lack of descriptors was last logged, unix seconds
 	sockets []int32      // epoll: one per loop, or only that of loop 0; -1 when closed; each owned by its loop
 	std     net.Listener
+}
+
+// Listen starts to accept connections.
+func (p *Poller) Listen(cfg ListenConfig) (*Listener, error) {
+	if cfg.ConnectTimeout <= 0 {
+		cfg.ConnectTimeout = 10 * time.Second
+	}
+	if cfg.UnixMode == 0 {
+		cfg.UnixMode = 0o660
+	}
+	ln := &Listener{cfg: cfg, poller: p}
+	listen := p.listenEpoll
+	if p.options.Backend == BackendPortable {
+		listen = p.listenPortable
+	}
+	if err := listen(ln); err != nil {
+		return nil, fmt.Errorf("netpoll: listen on %s %s: %w", cfg.Network, cfg.Address, err)
+	}
+	return ln, nil
+}
+
+// Close stops accepting. Connections that were accepted stay.
+func (ln *Listener) Close() {
+	switch {
+	case ln.closed.Swap(true):
+	case ln.std != nil:
+		ln.std.Close()
+	default:
+		ln.closeEpoll()
+	}
 }
 
 // Addr returns the address that is listened on.

@@ -200,15 +200,16 @@ func (s *sleeper) wake() {
 func (s *sleeper) close() {}
 
 // listenPortable starts to accept connections for the portable back end.
-func (p *Poller) listenPortable(ln *Listener) (*Listener, error) {
-	var err error
-	if ln.std, err = openPortable(ln.cfg); err != nil {
-		return nil, err
+func (p *Poller) listenPortable(ln *Listener) error {
+	std, err := openPortable(ln.cfg)
+	if err != nil {
+		return err
 	}
+	ln.std = std
 	ln.addr = ln.std.Addr()
 	p.add(ln)
 	go ln.acceptPortable() // ends when std is closed
-	return ln, nil
+	return nil
 }
 
 // acceptPortable is the accepting goroutine of the portable back end. Closing the socket ends it.
