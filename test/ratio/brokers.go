@@ -25,7 +25,7 @@ func newHouse(ctx context.Context, o options) (*house, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &house{options: o, dir: dir, port: 21883}
+	h := &house{options: o, dir: dir}
 	for _, name := range o.brokers {
 		var pkg string
 		switch {
@@ -80,7 +80,7 @@ func (h *house) command(name string, run string) (*exec.Cmd, error) {
 		if exe == "" {
 			exe = filepath.Join(h.dir, "millrace")
 		}
-		c := exec.Command(exe, append([]string{"serve", "--mqtt", addr}, strings.Fields(h.args)...)...)
+		c := exec.Command(exe, append([]string{"serve", "--mqtt", addr, "--admin", "off", "--data", run}, strings.Fields(h.args)...)...)
 		c.Dir = run
 		return c, nil
 	}
@@ -94,7 +94,9 @@ func (h *house) measure(ctx context.Context, name string, w workload) (*bench.Re
 		return nil, err
 	}
 	defer os.RemoveAll(run)
-	h.port++ // the last one may still be in TIME_WAIT
+	if h.port, err = freePort(); err != nil {
+		return nil, err
+	}
 	cmd, err := h.command(name, run)
 	if err != nil {
 		return nil, err
@@ -108,12 +110,15 @@ func (h *house) measure(ctx context.Context, name string, w workload) (*bench.Re
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }() // ends with the process
 	defer func() {
 		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
+		<-ended
 	}()
-	if err := h.listening(); err != nil {
+	if err := h.listening(ended); err != nil {
 		text, _ := os.ReadFile(log.Name())
+		ended <- err
 		return nil, fmt.Errorf("%w\n%s", err, text)
 	}
 	target, err := bench.ParseTarget(fmt.Sprintf("127.0.0.1:%d", h.port))
@@ -129,9 +134,24 @@ func (h *house) measure(ctx context.Context, name string, w workload) (*bench.Re
 	})
 }
 
-func (h *house) listening() error {
+// freePort returns one that nobody listens on. Several of these tools may run at a time.
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	return l.Addr().(*net.TCPAddr).Port, l.Close()
+}
+
+// listening waits until the broker accepts connections.
+func (h *house) listening(ended <-chan error) error {
 	var err error
 	for range 100 {
+		select {
+		case err := <-ended:
+			return fmt.Errorf("the broker ended: %w", err)
+		default:
+		}
 		var c net.Conn
 		if c, err = net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", h.port)); err == nil {
 			return c.Close()
