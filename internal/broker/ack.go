@@ -60,7 +60,7 @@ func (l *link) pump(w *worker) {
 		w.carryOut(c, m, &d)
 	}
 	c.mu.Unlock()
-	if l.more != nil && l.more.replay != nil {
-		l.more.replay.goOn(w, l)
+	if l.replay != nil {
+		l.replay.goOn(w, l)
 	}
 }

@@ -10,6 +10,9 @@ import (
 // begin starts enhanced authentication where CONNECT asks for it (4.12). It gives true while
 // the client has to answer first.
 func (l *link) beginExchange(w *worker, pending *pendingConnect) (waits bool, err error) {
+	if p := &pending.packet.Properties; !p.Has.Contains(mqtt.PropAuthMethod) && !p.Has.Contains(mqtt.PropAuthData) {
+		return false, nil
+	}
 	x := &session.Exchange{}
 	step, used, err := x.Begin(pending.packet, l.opener())
 	if err != nil || !used {
@@ -22,7 +25,7 @@ func (l *link) beginExchange(w *worker, pending *pendingConnect) (waits bool, er
 	}
 	l.more.connect = pending.own()
 	l.state = linkAuth
-	l.sendPacket(w, step.Auth().Append(nil, l.version))
+	l.sendPacket(w, step.Auth())
 	return true, nil
 }
 
@@ -67,6 +70,6 @@ func (l *link) onAuth(w *worker, h mqtt.Header, body []byte) error {
 	if step.Done {
 		l.log(slog.LevelDebug, "authenticated again", "method", step.Method)
 	}
-	l.sendPacket(w, step.Auth().Append(nil, l.version))
+	l.sendPacket(w, step.Auth())
 	return nil
 }

@@ -179,7 +179,7 @@ func (d *dismissal) Mail(t *netpoll.Turn) {
 	if server != "" {
 		end, code = session.Redirected, mqtt.UseAnotherServer
 	}
-	l.rest().end = end
+	l.end = end
 	l.quit(w, code, "", server)
 	l.detach(w)
 }

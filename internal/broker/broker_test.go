@@ -38,9 +38,10 @@ func newRig(tb testing.TB, change func(*Options)) *rig {
 	}
 	b := New(o, poller)
 	b.Start()
+	door := &Listener{Name: "test"}
 	ln, err := poller.Listen(netpoll.ListenConfig{
 		Network: "tcp", Address: "127.0.0.1:0",
-		Open: func(c *netpoll.Conn) netpoll.Handler { return b.Accept(c, &Listener{Name: "test"}) },
+		Open: func(c *netpoll.Conn) netpoll.Handler { return b.Accept(c, door) },
 	})
 	if err != nil {
 		tb.Fatal(err)

@@ -182,7 +182,7 @@ func (l *link) takenOver(w *worker) {
 	}
 	w.count(Takeovers, 1)
 	l.log(slog.LevelInfo, "session taken over")
-	l.rest().end = session.TakenOver
+	l.end = session.TakenOver
 	l.quit(w, mqtt.SessionTakenOver, "", "") // [MQTT-3.1.4-3]
 	l.detach(w)
 }
@@ -220,7 +220,9 @@ func (l *link) attach(w *worker, c *client, pending *pendingConnect) bool {
 	l.b.connected.Add(1)
 	l.conn.SetAlarm(milliseconds(int64(l.keepAlive)))
 	w.count(ConnectsAccepted, 1)
-	l.log(slog.LevelDebug, "connected", "version", l.version, "resumed", resumed, "keep_alive", accept.KeepAlive)
+	if l.debugs() {
+		l.log(slog.LevelDebug, "connected", "version", l.version, "resumed", resumed, "keep_alive", accept.KeepAlive)
+	}
 	w.windUp(c, will, moved)
 	if resumed {
 		w.count(SessionsResumed, 1)
@@ -234,7 +236,8 @@ func (l *link) attach(w *worker, c *client, pending *pendingConnect) bool {
 // answer sends CONNACK. The caller holds c.mu, so that nothing that is published meanwhile
 // overtakes it ([MQTT-3.2.0-1]).
 func (l *link) answer(w *worker, pending *pendingConnect, accept *session.Accept) {
-	ack := accept.Connack()
+	ack := &w.connack
+	accept.Fill(ack)
 	if pending.step.Done {
 		pending.step.Fill(&ack.Properties)
 	}
@@ -242,7 +245,7 @@ func (l *link) answer(w *worker, pending *pendingConnect, accept *session.Accept
 		ack.Properties.ResponseInfo = []byte(info)
 		ack.Properties.Has = ack.Properties.Has.With(mqtt.PropResponseInfo)
 	}
-	l.sendPacket(w, ack.Append(nil, l.version))
+	l.sendPacket(w, ack)
 }
 
 // refuse answers a CONNECT that is not accepted, and ends the connection.
@@ -251,7 +254,7 @@ func (l *link) refuse(w *worker, err error) {
 	w.count(ConnectsRefused, 1)
 	l.log(slog.LevelInfo, "connect refused", "reason", code.String(), "detail", reason)
 	if ack, ok := refusal(l.version, code, reason); ok {
-		l.sendPacket(w, ack.Append(nil, l.version))
+		l.sendPacket(w, ack)
 	}
 	l.state = linkEnding
 	l.conn.Close(w.turn)

@@ -20,7 +20,7 @@ func (l *link) onDisconnect(w *worker, h mqtt.Header, body []byte) error {
 		if err != nil {
 			return err
 		}
-		l.rest().end = session.Goodbye
+		l.end = session.Goodbye
 	}
 	l.state = linkEnding
 	l.detach(w)
@@ -35,17 +35,12 @@ func (l *link) detach(w *worker) {
 	if c == nil {
 		return
 	}
-	cause := session.Lost
-	if l.more != nil {
-		cause = l.more.end
-		l.more.replay = nil
-	}
-	l.client = nil
+	l.client, l.replay = nil, nil
 	now := w.turn.Now()
 	c.mu.Lock()
 	c.link = nil
 	c.online.Store(false)
-	end := c.sess.Close(now, cause)
+	end := c.sess.Close(now, l.end)
 	var moved []session.Taken
 	if end.Ends {
 		_, moved = w.b.endSession(c)
@@ -55,10 +50,12 @@ func (l *link) detach(w *worker) {
 	c.mu.Unlock()
 	w.b.connected.Add(-1)
 	w.count(Disconnects, 1)
-	if cause != session.Goodbye {
+	if l.end != session.Goodbye {
 		w.count(DisconnectsAbnormal, 1)
 	}
-	l.log(slog.LevelDebug, "disconnected", "client", c.id(), "cause", cause.String())
+	if l.debugs() {
+		l.log(slog.LevelDebug, "disconnected", "client", c.id(), "cause", l.end.String())
+	}
 	w.windUp(c, end.Will, moved)
 	if end.Ends {
 		w.expire(c, now)

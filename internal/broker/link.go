@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -18,6 +19,7 @@ type link struct {
 	listener *Listener
 	client   *client // set when the CONNECT was accepted
 	more     *linkMore
+	replay   *replay // retained messages that are still to be sent, nil when there are none
 	// seen is when the last packet arrived, in Unix milliseconds.
 	seen int64
 	// keepAlive is the time without a packet after which the client counts as gone, in
@@ -25,15 +27,14 @@ type link struct {
 	keepAlive int32
 	version   mqtt.Version
 	state     linkState
+	end       session.Cause // why it ends, once somebody has said so
 }
 
 // linkMore is what few links have, or only for a moment.
 type linkMore struct {
 	connect  *pendingConnect // between CONNECT and CONNACK
-	replay   *replay         // retained messages that are still to be sent
 	user     string
 	exchange *session.Exchange // enhanced authentication, nil without
-	end      session.Cause
 }
 
 type linkState uint8
@@ -170,15 +171,19 @@ func (l *link) sendDisconnect(w *worker, code mqtt.ReasonCode, reason, server st
 		d.Properties.ServerReference = []byte(server)
 		d.Properties.Has = d.Properties.Has.With(mqtt.PropServerReference)
 	}
-	l.sendPacket(w, d.Append(nil, l.version))
+	l.sendPacket(w, &d)
 }
 
-// sendPacket sends a packet that was encoded outside the turn's arena: the rare ones.
-func (l *link) sendPacket(w *worker, packet []byte) {
-	buf := w.turn.Begin(len(packet))
-	l.conn.Send(w.turn, w.turn.End(append(buf, packet...)))
+// sendPacket sends a packet other than PUBLISH and its acknowledgements, which as a rule is small.
+func (l *link) sendPacket(w *worker, p interface {
+	Append([]byte, mqtt.Version) []byte
+}) {
+	l.conn.Send(w.turn, w.turn.End(p.Append(w.turn.Begin(smallPacket), l.version)))
 	w.count(PacketsSent, 1)
 }
+
+// smallPacket is the size that most packets other than PUBLISH are below; a longer one costs a copy.
+const smallPacket = 128
 
 // consequence is the reason code of an error, for the wire.
 func consequence(err error) (mqtt.ReasonCode, string) {
@@ -233,9 +238,12 @@ func (l *link) Closed(t *netpoll.Turn, err error) {
 	l.detach(w)
 }
 
+// debugs tells whether records of level debug are wanted, so that nobody makes their arguments in vain.
+func (l *link) debugs() bool { return l.b.o.Log.Enabled(context.Background(), slog.LevelDebug) }
+
 func (l *link) log(level slog.Level, msg string, args ...any) {
 	log := l.b.o.Log
-	if !log.Enabled(nil, level) {
+	if !log.Enabled(context.Background(), level) {
 		return
 	}
 	attrs := []any{"listener", l.listener.Name, "peer", l.conn.RemoteAddr()}
@@ -245,5 +253,5 @@ func (l *link) log(level slog.Level, msg string, args ...any) {
 	if l.more != nil && l.more.user != "" {
 		attrs = append(attrs, "user", l.more.user)
 	}
-	log.Log(nil, level, msg, append(attrs, args...)...)
+	log.Log(context.Background(), level, msg, append(attrs, args...)...)
 }

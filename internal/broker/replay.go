@@ -2,6 +2,7 @@ package broker
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/millrace-mq/millrace/internal/message"
 	"github.com/millrace-mq/millrace/internal/netpoll"
@@ -33,24 +34,39 @@ type walk struct {
 
 // replayRetained notes that a new subscription is to get the retained messages.
 func (l *link) replayRetained(s *subscription) {
-	if l.b.retained.Len() == 0 {
+	if !l.b.mayBeRetained(s.Filter) {
 		return
 	}
-	m := l.rest()
-	if m.replay == nil {
-		m.replay = new(replay)
+	if l.replay == nil {
+		l.replay = new(replay)
 	}
 	wk := walk{cursor: l.b.retained.Walk(s.Filter), filter: s.Filter, opts: s.SubOptions}
 	wk.opts.Retained = true
-	m.replay.walks = append(m.replay.walks, wk)
+	l.replay.walks = append(l.replay.walks, wk)
+}
+
+// mayBeRetained tells, without the cost of a walk, when nothing retained can match a filter.
+func (b *Broker) mayBeRetained(filter string) bool {
+	if b.retained.Len() == 0 {
+		return false
+	}
+	if strings.ContainsAny(filter, "+#") {
+		return true
+	}
+	m := b.retained.Get([]byte(filter), 0)
+	if m == nil {
+		return false
+	}
+	m.Release()
+	return true
 }
 
 // stopReplay takes back what is still to come for a subscription that is gone.
 func (l *link) stopReplay(filter string) {
-	if l.more == nil || l.more.replay == nil {
+	r := l.replay
+	if r == nil {
 		return
 	}
-	r := l.more.replay
 	r.walks = slices.DeleteFunc(r.walks, func(wk walk) bool { return wk.filter == filter })
 }
 
@@ -76,7 +92,7 @@ func (r *replay) goOn(w *worker, l *link) {
 		return // Drained or an acknowledgement goes on
 	}
 	if len(r.walks) == 0 {
-		l.more.replay = nil
+		l.replay = nil
 		return
 	}
 	r.posted = true
@@ -100,11 +116,11 @@ type replayMail link
 
 func (m *replayMail) Mail(t *netpoll.Turn) {
 	l := (*link)(m)
-	if l.state != linkLive || l.more.replay == nil {
+	if l.state != linkLive || l.replay == nil {
 		return
 	}
-	l.more.replay.posted = false
-	l.more.replay.goOn(l.b.worker(t), l)
+	l.replay.posted = false
+	l.replay.goOn(l.b.worker(t), l)
 }
 
 // deliverRetained gives a retained message to one new subscription, with the retain flag set

@@ -31,7 +31,7 @@ func (l *link) onSubscribe(w *worker, h mqtt.Header, body []byte) error {
 		}
 		ack.Codes = append(ack.Codes, code)
 	}
-	l.sendPacket(w, ack.Append(nil, l.version))
+	l.sendPacket(w, ack)
 	l.pump(w)
 	return nil
 }
@@ -124,7 +124,7 @@ func (l *link) onUnsubscribe(w *worker, h mqtt.Header, body []byte) error {
 	for _, f := range p.Filters {
 		ack.Codes = append(ack.Codes, l.unsubscribe(w, string(f)))
 	}
-	l.sendPacket(w, ack.Append(nil, l.version))
+	l.sendPacket(w, ack)
 	return nil
 }
 

@@ -20,6 +20,7 @@ type worker struct {
 	// packets as decoded, one of each kind
 	connect     mqtt.Connect
 	pending     pendingConnect
+	connack     mqtt.Connack
 	publish     mqtt.Publish
 	ack         mqtt.Ack
 	subscribe   mqtt.Subscribe

@@ -125,9 +125,17 @@ func (s *Session) resume() {
 
 // Connack is the packet that accepts the connection. A property that only says what its absence says too is left out.
 func (a *Accept) Connack() *mqtt.Connack {
-	ack := &mqtt.Connack{SessionPresent: a.SessionPresent}
+	ack := new(mqtt.Connack)
+	a.Fill(ack)
+	return ack
+}
+
+// Fill is Connack for a packet that is used again and again.
+func (a *Accept) Fill(ack *mqtt.Connack) {
+	ack.SessionPresent, ack.Code = a.SessionPresent, mqtt.Success
+	ack.Properties.Reset()
 	if a.version != mqtt.V5 {
-		return ack
+		return
 	}
 	p, l := &ack.Properties, a.limits
 	tell := func(id mqtt.Property, condition bool) {
@@ -156,5 +164,4 @@ func (a *Accept) Connack() *mqtt.Connack {
 		p.AssignedClientID = []byte(a.assigned)
 		tell(mqtt.PropAssignedClientID, true)
 	}
-	return ack
 }
