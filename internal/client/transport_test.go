@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"io"
 	"math/big"
 	"net"
 	"strings"
@@ -69,12 +70,16 @@ type webServer struct {
 
 func (s *webServer) Read(b []byte) (int, error) {
 	for len(s.rest) == 0 {
-		f, err := ws.ReadFrame(s.r)
+		head, err := ws.ReadHeader(s.r)
 		if err != nil {
 			return 0, err
 		}
-		if f = ws.UnmaskFrameInPlace(f); f.Header.OpCode == ws.OpBinary {
-			s.rest = f.Payload
+		payload := make([]byte, head.Length)
+		if _, err := io.ReadFull(s.r, payload); err != nil {
+			return 0, err
+		}
+		if ws.Cipher(payload, head.Mask, 0); head.OpCode == ws.OpBinary {
+			s.rest = payload
 		}
 	}
 	n := copy(b, s.rest)
