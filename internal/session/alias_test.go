@@ -31,6 +31,8 @@ func TestInboundAliases(t *testing.T) {
 		code  mqtt.ReasonCode
 	}{
 		{"", 1, "", mqtt.ProtocolError}, // not set yet
+		{"second", 2, "second", 0},
+		{"", 1, "", mqtt.ProtocolError}, // nor with a higher one
 		{"first", 1, "first", 0},
 		{"", 1, "first", 0},
 		{"second", 2, "second", 0},
@@ -175,6 +177,36 @@ func TestAliasDoesNotMakeAPacketTooLarge(t *testing.T) {
 		if size == aliased+aliasGrowth && d.Alias == 0 {
 			t.Error("no alias though there is room")
 		}
+	}
+}
+
+// Two topics with the same hash are two topics.
+func TestCollidingTopicsHaveNoAliasInCommon(t *testing.T) {
+	seen := map[uint32]string{}
+	for n := 0; ; n++ {
+		second := fmt.Sprint("topic/", n)
+		first, collides := seen[hash([]byte(second))]
+		if !collides {
+			seen[hash([]byte(second))] = second
+			continue
+		}
+		a := &aliases{outMax: 1}
+		a.assign([]byte(first))
+		if _, known := a.assign([]byte(second)); known {
+			t.Errorf("%q was sent as the alias of %q", second, first)
+		}
+		return
+	}
+}
+
+// The topic that an alias stands for lies in a buffer that others use afterwards.
+func TestOutboundAliasKeepsItsTopic(t *testing.T) {
+	a := &aliases{outMax: 1}
+	buffer := []byte("some/topic")
+	a.assign(buffer)
+	copy(buffer, "XXXX")
+	if _, known := a.assign([]byte("some/topic")); !known {
+		t.Error("the alias changed with the buffer")
 	}
 }
 

@@ -76,6 +76,8 @@ func TestConnectWithoutMethodHasNoExchange(t *testing.T) {
 		}
 		_, err := x.Continue(auth(mqtt.ReAuthenticate, "riddle", "yes"), open(1)) // [MQTT-4.12.0-6]
 		wantCode(t, err, mqtt.ProtocolError)
+		_, err = x.Continue(auth(mqtt.ReAuthenticate, "", "yes"), func(string) (Mechanism, error) { return &riddle{}, nil })
+		wantCode(t, err, mqtt.ProtocolError)
 	}
 }
 
@@ -97,6 +99,8 @@ func TestExchangeRefuses(t *testing.T) {
 			if x.Running() {
 				t.Error("goes on after it failed")
 			}
+			_, err = x.Continue(auth(mqtt.ReAuthenticate, c.method, "yes"), open(1))
+			wantCode(t, err, mqtt.ProtocolError)
 		})
 	}
 }

@@ -63,7 +63,7 @@ func (s *Session) Disconnect(d *mqtt.Disconnect) error {
 		}
 		s.expiry = min(expiry, s.limits.MaxSessionExpiry)
 	}
-	if s.version != mqtt.V5 || d.Code == mqtt.NormalDisconnection {
+	if d.Code == mqtt.NormalDisconnection { // as in every DISCONNECT of 3.1.1
 		s.will = nil // [MQTT-3.1.2-8]; 3.1.1: [MQTT-3.1.2-10], [MQTT-3.14.4-3]
 	}
 	return nil

@@ -50,7 +50,7 @@ func (s *Session) Connect(now int64, c *mqtt.Connect, resumed bool) (Accept, err
 	if !resumed {
 		s.End()
 	}
-	s.state, s.version, s.flags, s.endsAt = online, c.Version, 0, endless
+	s.state, s.version, s.flags = online, c.Version, 0
 	s.will = nil // the delayed will of the last connection is off ([MQTT-3.1.3-9])
 	if c.HasWill {
 		s.will = newWill(&c.Will)

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/millrace-mq/millrace/mqtt"
@@ -53,6 +54,29 @@ func TestAResumedFlagDoesNotOutlastTheSession(t *testing.T) {
 	if a, _ := r.Connect(r.now, connect5(false), true); a.SessionPresent {
 		t.Error("a session that had ended was resumed")
 	}
+}
+
+func TestCleanStartIsNeverResumed(t *testing.T) {
+	r := newRig(t)
+	r.connect(connect5(false, sessionExpiry(Never)))
+	r.Close(r.now, Lost)
+	if a, _ := r.Connect(r.now, connect5(true), true); a.SessionPresent {
+		t.Error("Clean Start was set and a session resumed")
+	}
+}
+
+func TestTermsOfTheLastConnectionAreOver(t *testing.T) {
+	r := newRig(t)
+	r.limits.TopicAliasMaximumOut = 10
+	r.connect(connect5(false, sessionExpiry(Never), maximumPacketSize(5), receiveMaximum(1), topicAliasMaximum(10)))
+	want(t, "with a limit", r.deliver("x", 0).Reason, TooLarge)
+	r.Close(r.now, Lost)
+	if r.aliases != nil {
+		t.Error("a session without a connection has aliases")
+	}
+	r.connect(connect5(false, sessionExpiry(Never)))
+	d := r.deliver("x", 0)
+	want(t, "without", fmt.Sprint(d.Verdict == Send, d.Alias, r.Room() > 1), "true 0 true")
 }
 
 func TestConnectNeedsTheOldConnectionClosed(t *testing.T) {

@@ -107,12 +107,13 @@ func TestPlainDeliveriesAreTheSameForAll(t *testing.T) {
 // [MQTT-3.1.2-24], [MQTT-3.1.2-25]
 func TestMaximumPacketSizeOfTheClient(t *testing.T) {
 	for _, qos := range []byte{0, 1, 2} {
-		m := &message.Message{Topic: []byte("some/topic"), Payload: []byte("payload"), Props: []byte{1, 1}, QoS: qos}
+		r := newRig(t)
+		m := r.message("payload", qos)
+		m.Props = []byte{1, 1}
 		o := &SubOptions{QoS: 2, ID: 200}
 		head := mqtt.PublishHead{QoS: qos, PacketID: 1, Expiry: -1, SubscriptionIDs: []uint32{200}}
 		size := uint32(len(mqtt.AppendPublish(nil, mqtt.V5, head, m.Topic, m.Props, m.Payload)))
 
-		r := newRig(t)
 		r.connect(connect5(false, sessionExpiry(9), maximumPacketSize(size)))
 		want(t, "just fits", r.Deliver(r.now, m, o, true).Verdict, Send)
 		want(t, "waits", r.Deliver(r.now, m, o, false).Verdict, map[byte]Verdict{0: Dropped, 1: Queued, 2: Queued}[qos])
@@ -127,7 +128,6 @@ func TestMaximumPacketSizeOfTheClient(t *testing.T) {
 			want(t, "sent at once", r.Deliver(r.now, m, o, true).Reason, TooLarge)
 		}
 		want(t, "load", r.Load(), 0)
-		m.Return()
 	}
 }
 
@@ -183,6 +183,13 @@ func TestPurgeDropsWhatExpired(t *testing.T) {
 	if got := r.QueuedBytes(); got >= bytes/2 || got <= 0 {
 		t.Errorf("%d bytes wait, before they were %d", got, bytes)
 	}
+	held := 0
+	for _, e := range r.out.queue.ring {
+		if e.m != nil {
+			held++
+		}
+	}
+	want(t, "messages that the ring refers to", held, 100)
 	r.connect(kinds["3.1.1"]())
 	for i := range 100 {
 		_, m, _ := r.Next(r.now)

@@ -215,6 +215,57 @@ func TestReceiveMaximumBeginsAnewWithTheConnection(t *testing.T) {
 	wantCode(t, err, mqtt.ReceiveMaximumExceeded)
 }
 
+// Identifiers of an earlier connection that the client releases now give it no more room than it has.
+func TestPubrelOfAnEarlierConnectionMakesNoRoom(t *testing.T) {
+	r := newRig(t)
+	r.limits.ReceiveMaximum = 2
+	keep := kinds["5.0"]
+	r.connect(keep())
+	r.acknowledge(r.publish(2, 1).Ticket, mqtt.Success)
+	r.acknowledge(r.publish(2, 2).Ticket, mqtt.Success)
+	r.reconnect(keep())
+	r.Pubrel(1)
+	r.Pubrel(2)
+	r.publish(1, 3)
+	r.publish(1, 4)
+	_, err := r.Publish(inbound(1, 5))
+	wantCode(t, err, mqtt.ReceiveMaximumExceeded)
+}
+
+func TestIdentifierInUseStillCounts(t *testing.T) {
+	r := newRig(t)
+	r.limits.ReceiveMaximum = 1
+	r.connect(connect5(true))
+	r.acknowledge(r.publish(2, 5).Ticket, mqtt.Success)
+	_, err := r.Publish(inbound(1, 5))
+	wantCode(t, err, mqtt.ReceiveMaximumExceeded)
+}
+
+// A refusal that leaves late says nothing of the message that came under its identifier meanwhile.
+func TestRefusalBehindOthersLeavesTheNextMessageAlone(t *testing.T) {
+	r := newRig(t)
+	r.limits.ReceiveMaximum = 3
+	r.connect(connect5(true))
+	first, refused := r.publish(1, 1), r.publish(2, 5)
+	r.acknowledge(refused.Ticket, mqtt.QuotaExceeded)
+	r.publish(2, 5)
+	want(t, "both leave", r.acknowledge(first.Ticket, mqtt.Success), "[PUBACK 1 PUBREC 5 Quota exceeded]")
+	r.publish(1, 2)
+	r.publish(1, 3) // the third
+	_, err := r.Publish(inbound(1, 4))
+	wantCode(t, err, mqtt.ReceiveMaximumExceeded)
+}
+
+func TestDuplicateWaitsForWhatItRepeats(t *testing.T) {
+	r := newRig(t)
+	r.connect(kinds["5.0"]())
+	first := r.publish(2, 1)
+	r.reconnect(kinds["5.0"]())
+	again := r.publish(2, 1)
+	want(t, "acknowledged while the first is being stored", r.acknowledge(again.Ticket, mqtt.Success), "[]")
+	want(t, "once it is stored", r.acknowledge(first.Ticket, mqtt.Success), "[PUBREC 1]")
+}
+
 // A client that repeats one identifier while its message is being stored fills nothing without end.
 func TestDuplicatesCountAgainstReceiveMaximum(t *testing.T) {
 	r := newRig(t)
@@ -271,6 +322,51 @@ func TestRefusalEndsAnOldConnection(t *testing.T) {
 		if r.publish(qos, 2).Duplicate != (qos == 2) {
 			t.Error("the stored message: taken again, or refused at QoS 1")
 		}
+	}
+}
+
+func TestIdentifierSetAgainstAMap(t *testing.T) {
+	var set idset
+	model := map[uint16]idFlags{}
+	for step := range uint32(200_000) {
+		// Up to 700 identifiers at a time, then few, then many again; in runs, as clients count.
+		id := uint16(step*2_654_435_761>>20%(50+step/40%700)) + uint16(step/30_000*9_973)
+		id = max(id, 1) // 0 is no identifier
+		if step*40_503>>9%3 > 0 {
+			f := idFlags(step >> 3 & 3)
+			set.set(id, f)
+			model[id] = f
+		} else {
+			set.remove(id)
+			delete(model, id)
+		}
+		f, ok := set.get(id)
+		if m, has := model[id]; ok != has || f != m || set.n != len(model) {
+			t.Fatalf("step %d: %v %v, want %v %v; %d of %d", step, f, ok, m, has, set.n, len(model))
+		}
+		if step%1000 == 0 {
+			n := 0
+			set.each(func(id uint16, f idFlags) {
+				if m, has := model[id]; !has || m != f {
+					t.Fatalf("%d has the flags %v, want %v", id, f, m)
+				}
+				n++
+			})
+			for id, m := range model {
+				if f, ok := set.get(id); !ok || f != m {
+					t.Fatalf("%d is not found", id)
+				}
+			}
+			if n != len(model) {
+				t.Fatalf("each gives %d of %d", n, len(model))
+			}
+		}
+	}
+	for id := range model {
+		set.remove(id)
+	}
+	if set.table != nil {
+		t.Errorf("an empty set keeps %d places", len(set.table))
 	}
 }
 

@@ -36,7 +36,7 @@ type Session struct {
 	index   *subIndex     // of sessions with many subscriptions
 	will    *Will
 
-	// endsAt is when the session ends without a connection, in Unix milliseconds; endless for never.
+	// endsAt is when a session without a connection ends, in Unix milliseconds; endless for never.
 	endsAt int64
 	// arrivals is the number that the next inbound PUBLISH of QoS 1 or 2 gets when in is nil.
 	arrivals uint64

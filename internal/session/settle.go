@@ -13,7 +13,7 @@ type Settled struct {
 
 var (
 	errAckType  = refuse(mqtt.ProtocolError, "acknowledgement of another quality of service than the message's")
-	errAckEarly = refuse(mqtt.ProtocolError, "PUBCOMP before PUBREC")
+	errAckEarly = refuse(mqtt.ProtocolError, "PUBCOMP without PUBREC")
 )
 
 // settle ends a delivery.
@@ -75,8 +75,6 @@ func (s *Session) Pubcomp(id uint16, code mqtt.ReasonCode) (Settled, error) {
 	switch {
 	case sl == nil:
 		return Settled{}, nil
-	case sl.qos != 2:
-		return Settled{}, errAckType
 	case sl.state != received:
 		return Settled{}, errAckEarly
 	}

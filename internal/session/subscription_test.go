@@ -130,6 +130,31 @@ func TestSubscriptionsAgainstAMap(t *testing.T) {
 	}
 }
 
+// A subscription that was taken out or replaced may be made again.
+func TestSubscriptionsThatComeBack(t *testing.T) {
+	r := newRig(t)
+	r.connect(connect5(true))
+	subs := []*Subscription{{Filter: "a"}, {Filter: "b"}, {Filter: "c"}}
+	for _, s := range subs {
+		r.Subscribe(s)
+	}
+	order := func() (filters []string) {
+		for s := range r.All() {
+			if filters = append(filters, s.Filter); len(filters) > 9 {
+				break
+			}
+		}
+		return filters
+	}
+	r.Unsubscribe("b")
+	r.Subscribe(subs[1])
+	want(t, "taken out", order(), "[a c b]")
+	r.Subscribe(&Subscription{Filter: "a"})
+	r.Unsubscribe("a")
+	r.Subscribe(subs[0])
+	want(t, "replaced", order(), "[c b a]")
+}
+
 func TestAllMayBeLeftEarly(t *testing.T) {
 	r := newRig(t)
 	r.connect(connect5(true))
