@@ -14,6 +14,7 @@ import (
 // must leave room for what the collector lets lie.
 func TestIdleClientBytes(t *testing.T) {
 	const clients = 8000
+	dialed := dialedBytes(t)
 	for _, c := range []struct {
 		name  string
 		topic bool
@@ -58,7 +59,7 @@ func TestIdleClientBytes(t *testing.T) {
 			for _, conn := range conns {
 				conn.Close()
 			}
-			ours = int(total) - clients*dialedBytes(t)
+			ours = int(total) - clients*dialed
 			per := uint64(ours) / clients
 			t.Logf("%d bytes of heap per %s client", per, c.name)
 			if per > c.limit {
