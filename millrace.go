@@ -12,7 +12,6 @@ package millrace
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"sync"
@@ -21,6 +20,7 @@ import (
 	"github.com/millrace-mq/millrace/internal/admin"
 	"github.com/millrace-mq/millrace/internal/broker"
 	"github.com/millrace-mq/millrace/internal/config"
+	"github.com/millrace-mq/millrace/internal/listener"
 	"github.com/millrace-mq/millrace/internal/netpoll"
 	"github.com/millrace-mq/millrace/internal/session"
 )
@@ -65,7 +65,7 @@ type Node struct {
 	log       *slog.Logger
 	poller    *netpoll.Poller
 	broker    *broker.Broker
-	listeners map[string]*netpoll.Listener
+	listeners *listener.Set
 	admin     *admin.Server // nil: none
 	leaving   atomic.Bool
 	stop      sync.Once
@@ -87,13 +87,10 @@ func Start(ctx context.Context, cfg *Config, log *slog.Logger, opts ...Option) (
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{log: log, poller: poller, listeners: map[string]*netpoll.Listener{}}
-	n.broker = broker.New(bo, poller)
+	n := &Node{log: log, poller: poller, broker: broker.New(bo, poller)}
 	n.broker.Start()
-	for name, l := range cfg.Listeners {
-		if err := n.listen(cfg, name, l); err != nil {
-			return nil, errors.Join(err, n.Stop(ctx))
-		}
+	if n.listeners, err = n.listen(cfg); err != nil {
+		return nil, errors.Join(err, n.Stop(ctx))
 	}
 	if err := n.serveAdmin(cfg); err != nil {
 		return nil, errors.Join(err, n.Stop(ctx))
@@ -101,23 +98,32 @@ func Start(ctx context.Context, cfg *Config, log *slog.Logger, opts ...Option) (
 	return n, nil
 }
 
-func (n *Node) listen(cfg *Config, name string, l config.Listener) error {
-	door := &broker.Listener{Name: name}
-	ln, err := n.poller.Listen(netpoll.ListenConfig{
-		Network: "tcp", Address: l.Address, ConnectTimeout: cfg.Limits.ConnectTimeout, MaxConnections: l.MaxConnections,
-		Open: func(c *netpoll.Conn) netpoll.Handler { return n.broker.Accept(c, door) },
-	})
-	if err != nil {
-		return fmt.Errorf("listener %s: %w", name, err)
+// listen opens the addresses that clients connect to.
+func (n *Node) listen(cfg *Config) (*listener.Set, error) {
+	names := cfg.ListenerNames()
+	all := make([]listener.Options, 0, len(names))
+	doors := make(map[string]*broker.Listener, len(names))
+	for _, name := range names {
+		l := cfg.Listeners[name]
+		all = append(all, listenerOptions(name, &l, &cfg.Limits))
+		doors[name] = &broker.Listener{Name: name}
 	}
-	n.listeners[name] = ln
-	return nil
+	limits := listener.Limits{MaxConnections: cfg.Limits.MaxConnections, AcceptRate: float64(cfg.Limits.AcceptRate)}
+	return listener.Open(n.poller, all, limits, func(c *netpoll.Conn, l *listener.Listener) netpoll.Handler {
+		return n.broker.Accept(c, doors[l.Name()])
+	}, n.log)
 }
 
+// Reload reads certificates and keys again. Those that cannot be used stay as they were, and the
+// error says which; connections that exist keep theirs.
+func (n *Node) Reload() error { return n.listeners.Reload() }
+
 // Addr is where a listener accepts connections; nil when there is none of that name.
-func (n *Node) Addr(listener string) net.Addr {
-	if ln := n.listeners[listener]; ln != nil {
-		return ln.Addr()
+func (n *Node) Addr(name string) net.Addr {
+	for _, l := range n.listeners.Listeners() {
+		if l.Name() == name {
+			return l.Addr()
+		}
 	}
 	return nil
 }
@@ -127,8 +133,8 @@ func (n *Node) Addr(listener string) net.Addr {
 func (n *Node) Stop(ctx context.Context) error {
 	n.stop.Do(func() {
 		n.leaving.Store(true)
-		for _, ln := range n.listeners {
-			ln.Close()
+		if n.listeners != nil {
+			n.listeners.Close()
 		}
 		err := n.broker.Stop(ctx)
 		n.stopped = errors.Join(err, n.poller.Stop(context.WithoutCancel(ctx)), n.stopAdmin())

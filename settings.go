@@ -6,6 +6,7 @@ import (
 
 	"github.com/millrace-mq/millrace/internal/broker"
 	"github.com/millrace-mq/millrace/internal/config"
+	"github.com/millrace-mq/millrace/internal/listener"
 	"github.com/millrace-mq/millrace/internal/netpoll"
 	"github.com/millrace-mq/millrace/internal/retained"
 	"github.com/millrace-mq/millrace/internal/session"
@@ -65,4 +66,19 @@ func backend(cfg *Config) netpoll.Backend {
 		return netpoll.BackendPortable
 	}
 	return netpoll.BackendAuto
+}
+
+func listenerOptions(name string, l *config.Listener, limits *config.Limits) listener.Options {
+	o := listener.Options{
+		Name: name, Type: listener.Type(l.Type), Address: l.Address, Path: l.Path, Origins: l.AllowedOrigins,
+		ProxyProtocol: l.ProxyProtocol, MaxConnections: l.MaxConnections, ConnectTimeout: limits.ConnectTimeout,
+	}
+	if !l.Type.Secure() {
+		return o
+	}
+	o.TLS = &listener.TLS{CertFile: l.TLS.Cert, KeyFile: l.TLS.Key, MinVersion: l.TLS.MinVersion}
+	if l.TLS.ClientAuth != config.ClientAuthNone {
+		o.TLS.ClientCAFile, o.TLS.ClientOptional = l.TLS.ClientCA, l.TLS.ClientAuth == config.ClientAuthOptional
+	}
+	return o
 }

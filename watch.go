@@ -64,9 +64,9 @@ func (n *Node) sample(s *observe.Sample) {
 	s.RetainedMessages, s.RetainedBytes = state.RetainedMessages, state.RetainedBytes
 	s.Loops = uint64(len(n.poller.Loops()))
 	s.ListenerConnections, s.ListenerRefused = map[string]uint64{}, map[string]uint64{}
-	for name, ln := range n.listeners {
-		s.ListenerConnections[name] = uint64(ln.Connections())
-		s.ListenerRefused[name] = uint64(ln.Refused())
+	for _, l := range n.listeners.Listeners() {
+		s.ListenerConnections[l.Name()] = uint64(l.Connections())
+		s.ListenerRefused[l.Name()] = uint64(l.Refused())
 	}
 	c := n.broker.Count
 	s.Connects = [2]uint64{c(broker.ConnectsAccepted), c(broker.ConnectsRefused)}

@@ -174,10 +174,10 @@ func (w *worker) send(l *link, m *message.Message, d *session.Delivery) {
 	w.count(PublishBytesSent, len(m.Payload))
 	w.count(PacketsSent, 1)
 	if m == w.m && d.Plain() {
-		l.conn.Send(w.turn, w.plainSegment(l.version, m, d))
+		l.put(w, w.plainSegment(l.version, m, d))
 		return
 	}
-	l.conn.Send(w.turn, w.encode(l.version, m, d))
+	l.put(w, w.encode(l.version, m, d))
 }
 
 func (w *worker) encode(v mqtt.Version, m *message.Message, d *session.Delivery) netpoll.Segment {

@@ -133,7 +133,7 @@ func (l *link) onPing(w *worker, h mqtt.Header, body []byte) error {
 		return err
 	}
 	buf := w.turn.Begin(2)
-	l.conn.Send(w.turn, w.turn.End((*mqtt.Pingresp)(nil).Append(buf, l.version)))
+	l.put(w, w.turn.End((*mqtt.Pingresp)(nil).Append(buf, l.version)))
 	w.count(PacketsSent, 1)
 	return nil
 }
@@ -174,11 +174,17 @@ func (l *link) sendDisconnect(w *worker, code mqtt.ReasonCode, reason, server st
 	l.sendPacket(w, &d)
 }
 
+// put hands encoded bytes to the connection.
+func (l *link) put(w *worker, s netpoll.Segment) {
+	w.count(BytesSent, s.Len())
+	l.conn.Send(w.turn, s)
+}
+
 // sendPacket sends a packet other than PUBLISH and its acknowledgements, which as a rule is small.
 func (l *link) sendPacket(w *worker, p interface {
 	Append([]byte, mqtt.Version) []byte
 }) {
-	l.conn.Send(w.turn, w.turn.End(p.Append(w.turn.Begin(smallPacket), l.version)))
+	l.put(w, w.turn.End(p.Append(w.turn.Begin(smallPacket), l.version)))
 	w.count(PacketsSent, 1)
 }
 

@@ -124,7 +124,7 @@ func (l *link) acknowledge(w *worker, t session.Ticket, code mqtt.ReasonCode) er
 
 // sendAck sends one of the four acknowledgements.
 func (l *link) sendAck(w *worker, kind mqtt.Type, id uint16, code mqtt.ReasonCode) {
-	l.conn.Send(w.turn, w.turn.End(mqtt.AppendAck(w.turn.Begin(maxAck), l.version, kind, id, code)))
+	l.put(w, w.turn.End(mqtt.AppendAck(w.turn.Begin(maxAck), l.version, kind, id, code)))
 	w.count(PacketsSent, 1)
 }
 

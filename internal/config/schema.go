@@ -64,8 +64,8 @@ type Listener struct {
 	// Path of the WebSocket. Only for ws and wss; empty: /mqtt.
 	Path string `yaml:"path"`
 
-	// Origins whose pages may connect, as a browser sends them (https://app.example.com), or * for every origin. Empty: pages
-	// of the very host that is connected to, and clients that are no browsers. Only for ws and wss.
+	// Origins whose pages may connect, as a browser sends them (https://app.example.com). Empty, or with * among them: every
+	// origin. Clients that are no browsers send none and may always connect. Only for ws and wss.
 	AllowedOrigins []string `yaml:"allowed_origins"`
 
 	// Certificates. Only for mqtts and wss, which need them.
