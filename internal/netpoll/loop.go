@@ -308,7 +308,9 @@ func (c *Conn) dropInput() {
 // input reads once what has come and presents it.
 func (l *Loop) input(c *Conn) {
 	if c.flags.Load()&flagsMute != 0 {
-		l.discard(c)
+		if c.handler == nil {
+			l.discard(c)
+		} // else the loop is about to attend to it
 		return
 	}
 	if c.ext != nil && c.ext.tls != nil && c.ext.tls.active {
