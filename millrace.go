@@ -12,6 +12,7 @@ package millrace
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"sync"
@@ -60,6 +61,19 @@ func WithMechanisms(open func(method string) (Mechanism, error)) Option {
 	return func(o *options) { o.mechanisms = open }
 }
 
+// Check says what is wrong with cfg, short of opening addresses: the files that it names are read.
+func Check(cfg *Config) error {
+	errs := []error{cfg.Validate()}
+	cfg = cfg.Completed()
+	for _, name := range cfg.ListenerNames() {
+		l := cfg.Listeners[name]
+		if err := listenerOptions(name, &l, &cfg.Limits).Check(); err != nil {
+			errs = append(errs, fmt.Errorf("listener %s: %w", name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // Node is a running broker. Its methods may be called by any goroutine.
 type Node struct {
 	log       *slog.Logger
@@ -79,6 +93,10 @@ func Start(ctx context.Context, cfg *Config, log *slog.Logger, opts ...Option) (
 	for _, set := range opts {
 		set(&o)
 	}
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg = cfg.Completed()
 	bo, err := brokerOptions(cfg, log, &o)
 	if err != nil {
 		return nil, err

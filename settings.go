@@ -24,6 +24,7 @@ func brokerOptions(cfg *Config, log *slog.Logger, o *options) (broker.Options, e
 		Session:           sessionLimits(cfg),
 		Retained:          retained.Limits{MaxMessages: int64(limits.MaxRetainedMessages), MaxBytes: int64(limits.MaxRetainedBytes)},
 		MaxConnectSize:    uint32(limits.MaxConnectSize),
+		MaxClientID:       limits.MaxClientID,
 		MaxTopicLevels:    limits.MaxTopicLevels,
 		MaxOutboundBuffer: int(limits.MaxOutboundBuffer),
 		SharedStrategy:    strategy,

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/millrace-mq/millrace"
 	"github.com/millrace-mq/millrace/internal/config"
 )
 
@@ -75,12 +76,15 @@ func configCheckCommand() *cobra.Command {
 		Use:   "check",
 		Short: "Check the configuration that serve would use, and name all that is wrong",
 		Long: `Check the configuration that serve would use: file, environment and flags together. All that is
-wrong is named, each with its place. Certificates and other files that it names are not opened.`,
+wrong is named, each with its place. Certificates are read; no address is opened.`,
 		Example: "  millrace config check -c millrace.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			conf, err := s.load()
 			if err != nil {
+				return err
+			}
+			if err := millrace.Check(conf); err != nil {
 				return err
 			}
 			name := s.file

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"strings"
@@ -28,7 +29,7 @@ func serveCommand() *cobra.Command {
 and on 127.0.0.1:18083 for operators (/livez, /readyz, /metrics).
 
 The first SIGINT or SIGTERM lets clients take what is being sent to them and tells them to go, for
-node.drain_timeout at most; a second one ends the process at once.`,
+node.drain_timeout at most; a second one ends the process at once. SIGHUP reads certificates again.`,
 		Example: `  millrace serve
   millrace serve --ws :8083
   millrace serve -c /etc/millrace/millrace.yaml
@@ -40,7 +41,7 @@ node.drain_timeout at most; a second one ends the process at once.`,
 				return err
 			}
 			signals := make(chan os.Signal, 2)
-			signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+			signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 			defer signal.Stop(signals)
 			return serve(c.Context(), conf, c.ErrOrStderr(), signals)
 		},
@@ -67,19 +68,21 @@ func serve(ctx context.Context, conf *config.Config, errs io.Writer, signals <-c
 		summary(errs, conf, node)
 	}
 	log.Info("ready", "version", millrace.Version, "node", conf.Node.Name)
-	select {
-	case sig := <-signals:
-		log.Info("stopping", "signal", sig.String(), "drain_timeout", conf.Node.DrainTimeout.String())
-	case <-ctx.Done():
-	}
+	wait(ctx, node, log, signals)
+	log.Info("stopping", "drain_timeout", conf.Node.DrainTimeout.String())
 	limit, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), conf.Node.DrainTimeout, context.DeadlineExceeded)
 	defer cancel()
 	stopped := make(chan error, 1)
 	go func() { stopped <- node.Stop(limit) }() // ends when the node has, or with the process
-	select {
-	case err = <-stopped:
-	case <-signals:
-		return errAgain
+	for waits := true; waits; {
+		select {
+		case err = <-stopped:
+			waits = false
+		case sig := <-signals:
+			if sig != syscall.SIGHUP {
+				return errAgain
+			}
+		}
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		log.Warn("clients were still connected", "drain_timeout", conf.Node.DrainTimeout.String())
@@ -87,6 +90,25 @@ func serve(ctx context.Context, conf *config.Config, errs io.Writer, signals <-c
 	}
 	log.Info("stopped")
 	return err
+}
+
+// wait returns when the node is to stop. Until then it reloads certificates on SIGHUP.
+func wait(ctx context.Context, node *millrace.Node, log *slog.Logger, signals <-chan os.Signal) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case sig := <-signals:
+			if sig != syscall.SIGHUP {
+				return
+			}
+			if err := node.Reload(); err != nil {
+				log.Error("certificates not reloaded, the old ones stay", "error", err)
+				continue
+			}
+			log.Info("certificates reloaded")
+		}
+	}
 }
 
 // summary says where everything is, for whoever started the node in a terminal.

@@ -53,6 +53,8 @@ type Options struct {
 	// MaxConnectSize bounds the first packet of a connection, in bytes, since whoever sends it is
 	// not known yet.
 	MaxConnectSize uint32
+	// MaxClientID bounds client identifiers, in bytes; 0: no bound.
+	MaxClientID int
 	// MaxTopicLevels bounds topic names and filters.
 	MaxTopicLevels int
 	// MaxOutboundBuffer is the number of bytes that may wait for a client that does not read.

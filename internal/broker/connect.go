@@ -55,6 +55,9 @@ func (l *link) authenticate(w *worker, pending *pendingConnect) error {
 	if len(p.ClientID) == 0 {
 		pending.assigned = newClientID()
 	}
+	if most := w.b.o.MaxClientID; most > 0 && len(p.ClientID) > most {
+		return &mqtt.Error{Code: mqtt.ClientIdentifierNotValid, Reason: "the client identifier is too long"}
+	}
 	if p.HasWill {
 		if err := topic.ValidateName(p.Will.Topic, w.b.o.MaxTopicLevels); err != nil || p.Will.Topic[0] == '$' {
 			return &mqtt.Error{Code: mqtt.TopicNameInvalid, Reason: "the topic of the will may not be published to"}

@@ -12,7 +12,7 @@ import (
 // each an *Error.
 func (c *Config) Validate() error {
 	ps := &problems{places: map[string]place{}}
-	c.check(ps)
+	c.Completed().check(ps)
 	return ps.err()
 }
 

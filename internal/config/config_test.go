@@ -218,6 +218,25 @@ func TestAllErrorsAtOnceInOrder(t *testing.T) {
 	}
 }
 
+// A program may leave out what follows from the rest.
+func TestValidateCompletes(t *testing.T) {
+	c := Default()
+	c.Listeners = map[string]Listener{"w": {Type: TypeWS}}
+	if err := c.Validate(); err != nil {
+		t.Error(err)
+	}
+	if c.Node.Name != "" || c.Listeners["w"].Address != "" {
+		t.Error("Validate changed the settings")
+	}
+	if whole := c.Completed(); whole.Node.Name == "" || whole.Listeners["w"].Address != ":8083" || whole.Listeners["w"].Path != "/mqtt" {
+		t.Errorf("%+v", whole)
+	}
+	c.Limits.MaxInflight = -1
+	if c.Validate() == nil {
+		t.Error("a value out of range is valid")
+	}
+}
+
 // What is printed reads back as the same settings, with and without comments.
 func TestPrintIsRead(t *testing.T) {
 	c, err := Load(Source{

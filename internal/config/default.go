@@ -46,13 +46,19 @@ func Default() *Config {
 
 // defaultListener is what an entry of the section listeners starts from.
 func defaultListener(t ListenerType) Listener {
-	l := Listener{Type: t, TLS: TLS{ClientAuth: ClientAuthNone, MinVersion: "1.2"}}
+	l := Listener{Type: t}
 	l.complete()
 	return l
 }
 
-// complete fills in what depends on the type.
+// complete fills in what was left empty.
 func (l *Listener) complete() {
+	if l.TLS.ClientAuth == "" {
+		l.TLS.ClientAuth = ClientAuthNone
+	}
+	if l.TLS.MinVersion == "" {
+		l.TLS.MinVersion = "1.2"
+	}
 	if l.Address == "" {
 		l.Address = l.Type.address()
 	}

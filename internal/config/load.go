@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -44,6 +45,15 @@ func Load(src Source) (*Config, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// Completed returns a copy with what follows from other settings, or from the machine, filled in. What Load returns is complete
+// already.
+func (c *Config) Completed() *Config {
+	whole := *c
+	whole.Listeners = maps.Clone(c.Listeners)
+	whole.complete()
+	return &whole
 }
 
 // complete fills in what follows from other settings.
