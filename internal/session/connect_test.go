@@ -184,6 +184,17 @@ func TestServerKeepAliveOverrides(t *testing.T) {
 	}
 }
 
+// [MQTT-3.1.2-24]
+func TestFits(t *testing.T) {
+	r := newRig(t)
+	r.connect(connect5(true))
+	want(t, "no maximum", r.Fits(1<<30), true)
+	r.reconnect(connect5(true, maximumPacketSize(50)))
+	want(t, "a maximum of 50", fmt.Sprint(r.Fits(50), r.Fits(51)), "true false")
+	r.reconnect(connect4(true))
+	want(t, "3.1.1", r.Fits(51), true)
+}
+
 // [MQTT-3.1.2-28], [MQTT-3.1.2-29]
 func TestRequestedInformation(t *testing.T) {
 	r := newRig(t)

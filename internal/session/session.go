@@ -122,6 +122,10 @@ func (s *Session) Room() int {
 // CONNACK and DISCONNECT ([MQTT-3.1.2-29]).
 func (s *Session) ProblemInformation() bool { return s.flags&noProblemInformation == 0 }
 
+// Fits tells whether the client takes a packet of so many bytes. An owner leaves reason strings and user properties out of what
+// would not fit otherwise ([MQTT-3.2.2-19], [MQTT-3.2.2-20], [MQTT-3.14.2-3], [MQTT-3.14.2-4]).
+func (s *Session) Fits(size int) bool { return s.maxPacket == 0 || size <= int(s.maxPacket) }
+
 // ExpiryInterval is the session expiry interval in force, in seconds; Never for none.
 func (s *Session) ExpiryInterval() uint32 { return s.expiry }
 
