@@ -170,3 +170,8 @@ func (w *wsClient) head() (op byte, n int, err error) {
 	}
 	return op, n, err
 }
+
+// tlsOver speaks TLS over a connection.
+func tlsOver(conn net.Conn) net.Conn {
+	return tls.Client(conn, &tls.Config{InsecureSkipVerify: true})
+}

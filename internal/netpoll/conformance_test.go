@@ -80,7 +80,10 @@ func transports() []transport {
 func everywhere(t *testing.T, f func(t *testing.T, b netpoll.Backend, tr transport)) {
 	for _, b := range backends() {
 		for _, tr := range transports() {
-			t.Run(b.name+"/"+tr.name, func(t *testing.T) { f(t, b.value, tr) })
+			t.Run(b.name+"/"+tr.name, func(t *testing.T) {
+				t.Parallel()
+				f(t, b.value, tr)
+			})
 		}
 	}
 }
