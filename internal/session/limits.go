@@ -22,7 +22,7 @@ type Limits struct {
 	// MaxPacketSize is the longest packet in bytes that a client may send; 0 for the protocol's limit. The session
 	// announces it; whoever reads packets enforces it.
 	MaxPacketSize uint32
-	// TopicAliasMaximum is the highest topic alias that a client may use; 0 for none.
+	// TopicAliasMaximum is the highest topic alias that a client may use; 0 for none. Each that it uses costs the topic.
 	TopicAliasMaximum uint16
 	// TopicAliasMaximumOut bounds the aliases that the server gives to topics towards one client, below what the client
 	// allows; 0 for none. Each costs about 40 bytes and the topic.

@@ -49,7 +49,6 @@ type model struct {
 	expiry   uint32
 	endsAt   int64
 	window   int
-	receive  int
 	inflight []*letter
 	queue    []*letter
 
