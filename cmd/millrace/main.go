@@ -41,7 +41,7 @@ Start a broker, listen, and publish, each in a terminal of its own:
 	root.SetErr(errs)
 	root.SetArgs(args)
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(configCommand(), pubCommand(), serveCommand(), subCommand(), versionCommand())
+	root.AddCommand(benchCommand(), configCommand(), pubCommand(), serveCommand(), subCommand(), versionCommand())
 	return root.Execute()
 }
 

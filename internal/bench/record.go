@@ -6,6 +6,9 @@ import (
 	"time"
 )
 
+// pointLeast is how many seconds an interval must have to become a point of the plots: the last one of a stage may be a splinter.
+const pointLeast = 0.2
+
 // recorder merges the samples of all workers of one stage.
 type recorder struct {
 	c           *coordinator
@@ -30,7 +33,7 @@ type merged struct {
 	from, to  int64
 	counts    counters
 	timed     latencies
-	connected int
+	connected []int // by worker
 }
 
 // moment is what the broker used at a time.
@@ -84,13 +87,13 @@ func (r *recorder) sample(w int, s sample) {
 	second := (s.From - r.start + int64(sampleEvery)/2) / int64(sampleEvery)
 	m := r.points[second]
 	if m == nil {
-		m = &merged{from: s.From, timed: newLatencies()}
+		m = &merged{from: s.From, timed: newLatencies(), connected: make([]int, len(r.connected))}
 		r.points[second] = m
 	}
 	m.to = max(m.to, s.To)
 	m.counts.add(s.Counters)
 	m.timed.merge(s.Latencies)
-	m.connected += s.Connected
+	m.connected[w] = s.Connected
 	if r.c.options.Progress != nil && w == 0 {
 		r.c.options.Progress(r.now(m, s))
 	}
@@ -113,7 +116,10 @@ func (r *recorder) now(m *merged, s sample) Progress {
 
 func (r *recorder) point(m *merged) Point {
 	sec := float64(m.to-m.from) / 1e9
-	p := Point{At: float64(m.from+m.to)/2e9 - float64(r.start)/1e9, Seconds: sec, Connected: m.connected, Measured: m.from >= r.from && m.from < r.to}
+	p := Point{At: float64(m.from+m.to)/2e9 - float64(r.start)/1e9, Seconds: sec, Measured: m.from >= r.from && m.from < r.to}
+	for _, n := range m.connected {
+		p.Connected += n
+	}
 	if sec > 0 {
 		p.Sent, p.Received = float64(m.counts.Sent)/sec, float64(m.counts.Received)/sec
 		p.Acked, p.Opened = float64(m.counts.Acked)/sec, float64(m.counts.Opened)/sec
@@ -126,7 +132,7 @@ func (r *recorder) point(m *merged) Point {
 	}
 	for i := 1; i < len(r.uses); i++ {
 		a, b := r.uses[i-1], r.uses[i]
-		if b.at > m.from && b.at <= m.to+int64(time.Millisecond) && b.at > a.at {
+		if b.at > m.from && b.at <= m.to+int64(time.Millisecond) && b.at-a.at > int64(sampleEvery)/10 {
 			p.Cores = float64(b.use.CPU-a.use.CPU) / float64(b.at-a.at)
 			p.RSS = b.use.RSS
 		}
@@ -141,7 +147,7 @@ func (r *recorder) finish() {
 	}
 	to := min(r.to, r.end)
 	s := StageResult{
-		Name: r.stage.Name, Unit: r.stage.Unit, Seconds: float64(to-r.from) / 1e9, Counts: r.counts, Interrupted: r.interrupted, ToolCPU: r.cpu.Seconds(),
+		Name: r.stage.Name, Unit: r.stage.Unit, Seconds: max(0, float64(to-r.from)/1e9), Counts: r.counts, Interrupted: r.interrupted, ToolCPU: r.cpu.Seconds(),
 		Latency: summarize(r.timed.Delivery), AckLatency: summarize(r.timed.Ack),
 		ConnectTime: summarize(r.timed.Connect), PingLatency: summarize(r.timed.Ping),
 	}
@@ -171,7 +177,9 @@ func (r *recorder) finish() {
 	}
 	slices.Sort(seconds)
 	for _, k := range seconds {
-		s.Series = append(s.Series, r.point(r.points[k]))
+		if p := r.point(r.points[k]); p.Seconds >= pointLeast || len(seconds) == 1 {
+			s.Series = append(s.Series, p)
+		}
 	}
 	r.c.result.Stages = append(r.c.result.Stages, s)
 }
