@@ -21,6 +21,15 @@ func main() {
 
 // run is the whole program but for its exit status.
 func run(args []string, in io.Reader, out, errs io.Writer) error {
+	root := rootCommand()
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(errs)
+	root.SetArgs(args)
+	return root.Execute()
+}
+
+func rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "millrace",
 		Short: "An MQTT 3.1.1 and 5.0 broker, and the tools to talk to one",
@@ -36,13 +45,9 @@ Start a broker, listen, and publish, each in a terminal of its own:
 		SilenceErrors: true,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	root.SetIn(in)
-	root.SetOut(out)
-	root.SetErr(errs)
-	root.SetArgs(args)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(benchCommand(), configCommand(), pubCommand(), serveCommand(), subCommand(), versionCommand())
-	return root.Execute()
+	return root
 }
 
 // interruptible returns a context that ends on an interrupt or a request to stop. A second one ends the process.

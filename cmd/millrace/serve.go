@@ -115,7 +115,9 @@ func wait(ctx context.Context, node *millrace.Node, log *slog.Logger, signals <-
 func summary(w io.Writer, conf *config.Config, node *millrace.Node) {
 	fmt.Fprintf(w, "millrace %s\n", millrace.Version)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	row := func(cells ...string) { fmt.Fprintln(t, "  "+strings.Join(cells, "\t")) }
+	row := func(cells ...string) {
+		fmt.Fprintln(t, strings.TrimRight("  "+strings.Join(cells, "\t"), "\t"))
+	}
 	for _, name := range conf.ListenerNames() {
 		l := conf.Listeners[name]
 		where := "?"
