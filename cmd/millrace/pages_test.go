@@ -31,6 +31,7 @@ func pages(t *testing.T) map[string]string {
 // words splits a command line as a shell would, as far as the pages need it.
 func words(line string) []string {
 	var all []string
+	line = regexp.MustCompile(`\$\([^)]*\)`).ReplaceAllString(line, "1") // some number
 	for _, m := range regexp.MustCompile(`(?:'[^']*'|[^\s'#])+|#.*`).FindAllString(line, -1) {
 		if m[0] == '#' || m == "|" || m == ">" || m == "&" {
 			break
