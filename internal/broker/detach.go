@@ -1,13 +1,15 @@
 package broker
 
 import (
+	"io"
 	"log/slog"
 
 	"github.com/millrace-mq/millrace/internal/session"
 	"github.com/millrace-mq/millrace/mqtt"
 )
 
-// onDisconnect takes the client's goodbye.
+// onDisconnect takes the client's goodbye. It gives io.EOF: the client closes its side, or waits
+// for us to ([MQTT-3.14.4-1], [MQTT-3.14.4-2]), so nothing is left to linger for.
 func (l *link) onDisconnect(w *worker, h mqtt.Header, body []byte) error {
 	p := &w.disconnect
 	if err := p.Decode(l.version, h.Flags, body); err != nil {
@@ -24,8 +26,7 @@ func (l *link) onDisconnect(w *worker, h mqtt.Header, body []byte) error {
 	}
 	l.state = linkEnding
 	l.detach(w)
-	l.conn.Close(w.turn)
-	return nil
+	return io.EOF
 }
 
 // detach takes the link from its client: the session goes on without a connection or ends,

@@ -71,7 +71,9 @@ func (l *link) Data(t *netpoll.Turn, b []byte) (int, error) {
 		used += h.Size + int(h.Remaining)
 		w.count(PacketsReceived, 1)
 		l.seen = t.Now()
-		if err := l.packet(w, h, body); err != nil {
+		if err := l.packet(w, h, body); err == io.EOF {
+			return used, err
+		} else if err != nil {
 			return used, l.fail(w, err)
 		}
 		t.Cycle()
