@@ -11,7 +11,7 @@ import (
 )
 
 // replayStep is how many retained messages are looked at for a link before its loop turns to others.
-const replayStep = 64
+const replayStep = 256
 
 // replayBacklog is the number of unwritten bytes from which a replay waits for the client
 // to read.
@@ -79,9 +79,7 @@ func (r *replay) goOn(w *worker, l *link) {
 	if len(r.walks) > 0 {
 		wk := &r.walks[0]
 		done := wk.cursor.Next(w.turn.Now(), replayStep, func(m *message.Message) bool {
-			if room = l.roomForReplay(); room {
-				w.deliverRetained(l, m, &wk.opts)
-			}
+			room = w.deliverRetained(l, m, &wk.opts)
 			return room
 		})
 		if done {
@@ -99,18 +97,6 @@ func (r *replay) goOn(w *worker, l *link) {
 	l.conn.Loop().Post((*replayMail)(l))
 }
 
-// roomForReplay tells whether the client keeps up: it reads what was written, and nothing
-// waits in its session for acknowledgements.
-func (l *link) roomForReplay() bool {
-	if l.conn.Backlog() > replayBacklog {
-		return false
-	}
-	c := l.client
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.sess.Queued() == 0
-}
-
 // replayMail lets a replay go on in a later turn.
 type replayMail link
 
@@ -124,12 +110,17 @@ func (m *replayMail) Mail(t *netpoll.Turn) {
 }
 
 // deliverRetained gives a retained message to one new subscription, with the retain flag set
-// ([MQTT-3.3.1-8] of 3.1.1, [MQTT-3.8.4-4]).
-func (w *worker) deliverRetained(l *link, m *message.Message, opts *session.SubOptions) {
+// ([MQTT-3.3.1-8]). It gives false, and does nothing, when the client does not keep up: it has not
+// read what was written, or messages wait in its session for acknowledgements.
+func (w *worker) deliverRetained(l *link, m *message.Message, opts *session.SubOptions) bool {
 	c := l.client
 	c.mu.Lock()
+	defer c.mu.Unlock()
+	if l.conn.Backlog() > replayBacklog || c.sess.Queued() > 0 {
+		return false
+	}
 	d := c.sess.Deliver(w.turn.Now(), m, opts, true)
 	w.carryOut(c, m, &d)
-	c.mu.Unlock()
 	w.count(RetainedSent, 1)
+	return true
 }
