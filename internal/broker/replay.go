@@ -78,7 +78,11 @@ func (r *replay) goOn(w *worker, l *link) {
 	room := true
 	if len(r.walks) > 0 {
 		wk := &r.walks[0]
-		done := wk.cursor.Next(w.turn.Now(), replayStep, func(m *message.Message) bool {
+		step := l.replayRoom(&wk.opts)
+		if step == 0 {
+			return // Drained or an acknowledgement goes on
+		}
+		done := wk.cursor.Next(w.turn.Now(), step, func(m *message.Message) bool {
 			room = w.deliverRetained(l, m, &wk.opts)
 			return room
 		})
@@ -87,7 +91,7 @@ func (r *replay) goOn(w *worker, l *link) {
 		}
 	}
 	if !room {
-		return // Drained or an acknowledgement goes on
+		return
 	}
 	if len(r.walks) == 0 {
 		l.replay = nil
@@ -95,6 +99,22 @@ func (r *replay) goOn(w *worker, l *link) {
 	}
 	r.posted = true
 	l.conn.Loop().Post((*replayMail)(l))
+}
+
+// replayRoom is how many retained messages to look at now. With acknowledgements to wait for it is
+// none until half of the client's window is free, since a step has costs of its own.
+func (l *link) replayRoom(opts *session.SubOptions) int {
+	if opts.QoS == 0 {
+		return replayStep
+	}
+	c := l.client
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	room := c.sess.Room()
+	if room < c.sess.Inflight() {
+		return 0
+	}
+	return min(room, replayStep)
 }
 
 // replayMail lets a replay go on in a later turn.
