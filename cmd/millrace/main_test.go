@@ -80,7 +80,7 @@ type running struct {
 // broker runs serve on free ports until the test ends.
 func broker(t *testing.T, set ...string) *running {
 	t.Helper()
-	s := settings{mqtt: "127.0.0.1:0", admin: "127.0.0.1:0", set: set}
+	s := settings{mqtt: "127.0.0.1:0", admin: "127.0.0.1:0", data: t.TempDir(), set: set}
 	conf, err := s.load()
 	if err != nil {
 		t.Fatal(err)
@@ -239,8 +239,9 @@ func TestServeRefusesBadSettings(t *testing.T) {
 		{"serve", "--set", "limits.max_inflight=0"},
 		{"serve", "--set", "nonsense"},
 		{"serve", "-c", filepath.Join(t.TempDir(), "none.yaml")},
-		{"serve", "--mqtt", taken, "--admin", "off"},
-		{"serve", "--mqtt", "127.0.0.1:0", "--admin", taken},
+		{"serve", "--mqtt", taken, "--admin", "off", "--data", t.TempDir()},
+		{"serve", "--mqtt", "127.0.0.1:0", "--admin", taken, "--data", t.TempDir()},
+		{"serve", "--mqtt", "127.0.0.1:0", "--admin", "off", "--data", "/dev/null/x"},
 	} {
 		if _, err := command(t, "", args...); err == nil {
 			t.Errorf("%v was accepted", args)
@@ -302,7 +303,7 @@ func TestSubscriberReconnects(t *testing.T) {
 	first.signals <- syscall.SIGTERM
 	<-first.ended
 	out.await(t, "connecting again")
-	s := settings{mqtt: strings.TrimPrefix(first.url, "mqtt://"), admin: "127.0.0.1:0"}
+	s := settings{mqtt: strings.TrimPrefix(first.url, "mqtt://"), admin: "127.0.0.1:0", data: t.TempDir()}
 	conf, err := s.load()
 	if err != nil {
 		t.Fatal(err)

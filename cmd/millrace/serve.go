@@ -60,6 +60,9 @@ func serve(ctx context.Context, conf *config.Config, errs io.Writer, signals <-c
 	if err != nil {
 		return err
 	}
+	if err := os.MkdirAll(conf.Node.DataDir, 0o700); err != nil {
+		return fmt.Errorf("node.data_dir: %w", err)
+	}
 	node, err := millrace.Start(ctx, conf, log)
 	if err != nil {
 		return err
@@ -133,6 +136,7 @@ func summary(w io.Writer, conf *config.Config, node *millrace.Node) {
 		}
 		row("admin", "", "http", a.String(), paths)
 	}
+	row("data", "", "", conf.Node.DataDir)
 	row("node", conf.Node.Name, "", "", fmt.Sprintf("packets up to %s, sessions kept %s", conf.Limits.MaxPacketSize, lasting(conf.Limits.MaxSessionExpiry)))
 	t.Flush()
 }

@@ -39,8 +39,7 @@ type Node struct {
 	// Name of the node in logs, metrics and $SYS. Empty: the host's name.
 	Name string `yaml:"name"`
 
-	// Folder of everything that outlives the process. Made when something is to be kept, readable by
-	// its owner only.
+	// Folder of everything that outlives the process. Made at start, readable by its owner only.
 	DataDir string `yaml:"data_dir"`
 
 	// Event loops. 0: one for each core.

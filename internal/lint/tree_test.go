@@ -77,9 +77,14 @@ func files(t *testing.T, visit func(p string)) {
 	}
 }
 
-// sources parses every Go file of the module.
+var parsed []*source
+
+// sources parses every Go file of the module, once for all tests.
 func sources(t *testing.T) []*source {
 	t.Helper()
+	if parsed != nil {
+		return parsed
+	}
 	var all []*source
 	files(t, func(p string) {
 		if !strings.HasSuffix(p, ".go") {
@@ -106,5 +111,6 @@ func sources(t *testing.T) []*source {
 	if len(all) < 5 {
 		t.Fatalf("only %d Go files found below %s: the walk is broken", len(all), root)
 	}
+	parsed = all
 	return all
 }
