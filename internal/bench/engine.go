@@ -84,6 +84,7 @@ type engine struct {
 	driver   driver
 	from, to int64 // the messages that were due then are timed
 	counters counters
+	reported counters // at the end of the last stage: what came since belongs to the next one
 	timed    latencies
 	errors   map[string]uint64
 	up       int
@@ -197,7 +198,6 @@ func (e *engine) run(index int, start int64, stop func() bool, report func(sampl
 	for now := e.clock.now(); now < start; now = e.clock.now() {
 		e.turn(start)
 	}
-	e.timed.reset()
 	e.lastLife = start
 	e.driver = e.newDriver(start)
 	meter := newMeter(e, index, start, report)
@@ -213,6 +213,7 @@ func (e *engine) run(index int, start int64, stop func() bool, report func(sampl
 		e.turn(min(next, meter.next))
 	}
 	e.driver = nil
+	e.reported = e.counters
 }
 
 // turn polls once, until something happens or the time is until, and handles it.

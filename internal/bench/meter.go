@@ -18,7 +18,7 @@ type meter struct {
 }
 
 func newMeter(e *engine, stage int, start int64, report func(sample)) *meter {
-	m := &meter{e: e, stage: stage, from: start, report: report, before: e.counters, cpu: cpuOfSelf()}
+	m := &meter{e: e, stage: stage, from: start, report: report, before: e.reported, cpu: cpuOfSelf()}
 	m.next = m.border(start)
 	return m
 }

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/millrace-mq/millrace/internal/bench"
+	"github.com/millrace-mq/millrace/test/peers"
 )
 
 func main() {
@@ -68,11 +69,17 @@ func run(ctx context.Context, o options) error {
 	if len(chosen) == 0 {
 		return fmt.Errorf("no workload is called like %q", o.only)
 	}
-	h, err := newHouse(ctx, o)
+	h, err := peers.NewHouse()
 	if err != nil {
 		return err
 	}
-	defer h.close()
+	defer h.Close()
+	h.Binary, h.Args = o.millrace, strings.Fields(o.args)
+	for _, name := range o.brokers {
+		if err := h.Build(ctx, name); err != nil {
+			return err
+		}
+	}
 	t := &table{brokers: o.brokers}
 	began := time.Now()
 	for round := range o.rounds {
@@ -84,7 +91,7 @@ func run(ctx context.Context, o options) error {
 				if name == "floor" && w.stores {
 					continue
 				}
-				r, err := h.measure(ctx, name, w)
+				r, err := measure(ctx, h, name, w)
 				if err != nil {
 					return fmt.Errorf("%s, %s: %w", name, w.name, err)
 				}
@@ -96,4 +103,24 @@ func run(ctx context.Context, o options) error {
 		}
 	}
 	return print(t, o)
+}
+
+// measure runs one workload against a fresh process of one broker.
+func measure(ctx context.Context, h *peers.House, name string, w workload) (*bench.Result, error) {
+	b, err := h.Start(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	defer b.Stop()
+	target, err := bench.ParseTarget(b.Addr)
+	if err != nil {
+		return nil, err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	return bench.Run(ctx, bench.Options{
+		Scenario: w.scenario, Target: target, PIDs: []int{b.PID}, Label: name, Command: []string{self, "worker"},
+	})
 }
