@@ -90,7 +90,12 @@ func everywhere(t *testing.T, f func(t *testing.T, b netpoll.Backend, tr transpo
 
 func serve(t *testing.T, b netpoll.Backend, cfg netpoll.ListenConfig, open func(*netpoll.Conn) netpoll.Handler) *server {
 	t.Helper()
-	p, err := netpoll.New(netpoll.Options{Backend: b, Loops: 2, Linger: 300 * time.Millisecond})
+	return serveWith(t, netpoll.Options{Backend: b, Loops: 2, Linger: time.Minute}, cfg, open)
+}
+
+func serveWith(t *testing.T, o netpoll.Options, cfg netpoll.ListenConfig, open func(*netpoll.Conn) netpoll.Handler) *server {
+	t.Helper()
+	p, err := netpoll.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -90,7 +90,11 @@ func TestCloseDeliversWhatWasSent(t *testing.T) {
 
 func TestLingerIsBounded(t *testing.T) {
 	everywhere(t, func(t *testing.T, b netpoll.Backend, tr transport) {
-		s, conns := accepted(t, b, tr, silent)
+		conns := make(chan *netpoll.Conn, 1)
+		s := serveWith(t, netpoll.Options{Backend: b, Linger: 300 * time.Millisecond}, tr.cfg(t), func(c *netpoll.Conn) netpoll.Handler {
+			conns <- c
+			return silent(c)
+		})
 		conn := tr.dial(t, s.ln.Addr()) // reads nothing and closes nothing
 		defer conn.Close()
 		c := <-conns

@@ -323,6 +323,7 @@ func TestConnectTimeout(t *testing.T) {
 		if _, err := io.Copy(io.Discard, conn); err != nil && time.Since(start) < cfg.ConnectTimeout {
 			t.Errorf("closed after %v: %v", time.Since(start), err)
 		}
+		conn.Close()
 		waitFor(t, "connection released", func() bool { return s.poller.Connections() == 0 })
 	})
 }
