@@ -20,11 +20,12 @@ type pendingConnect struct {
 	body     []byte
 	assigned string       // the identifier that the server chose, "" when the client did
 	step     session.Step // how enhanced authentication ended
+	paused   bool         // the connection is not read meanwhile
 }
 
 // own gives the same CONNECT with its own bytes.
 func (p *pendingConnect) own() *pendingConnect {
-	o := &pendingConnect{packet: new(mqtt.Connect), body: slices.Clone(p.body), assigned: p.assigned}
+	o := &pendingConnect{packet: new(mqtt.Connect), body: slices.Clone(p.body), assigned: p.assigned, step: p.step}
 	if err := o.packet.Decode(o.body); err != nil {
 		panic("broker: a CONNECT that was decoded before: " + err.Error())
 	}
@@ -136,6 +137,7 @@ func (l *link) claim(w *worker, pending *pendingConnect) {
 	}
 	l.state = linkWaiting
 	l.rest().connect = pending.own()
+	l.more.connect.paused = true
 	l.conn.Pause()
 	w.b.loops[c.loop.Load()].Post(&handover{c: c, to: l})
 }
@@ -170,11 +172,9 @@ func (h *handover) Mail(t *netpoll.Turn) {
 	pending := l.more.connect
 	l.more.connect = nil
 	l.state = linkNew
-	if l.attach(w, h.c, pending) {
-		l.conn.Resume()
-		return
+	if !l.attach(w, h.c, pending) {
+		l.claim(w, pending)
 	}
-	l.claim(w, pending)
 }
 
 // takenOver ends a link whose client has connected again.
@@ -220,6 +220,9 @@ func (l *link) attach(w *worker, c *client, pending *pendingConnect) bool {
 	c.link = l
 	c.online.Store(true)
 	c.mu.Unlock()
+	if pending.paused {
+		l.conn.Resume()
+	}
 	l.b.connected.Add(1)
 	l.conn.SetAlarm(milliseconds(int64(l.keepAlive)))
 	w.count(ConnectsAccepted, 1)
