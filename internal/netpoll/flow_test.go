@@ -59,11 +59,12 @@ func TestSlowPeerWaitsInMemoryAndIsDrained(t *testing.T) {
 		if _, err := io.ReadFull(slow, got); err != nil || !bytes.Equal(got, sent) {
 			t.Errorf("the slow client got other bytes than were sent, or %v", err)
 		}
-		if n := <-drained; n != 0 {
-			t.Errorf("Drained with a backlog of %d", n)
-		}
-		if c.Backlog() != 0 {
-			t.Errorf("backlog %d after everything was read", c.Backlog())
+		waitFor(t, "no backlog", func() bool { return c.Backlog() == 0 })
+		waitFor(t, "Drained", func() bool { return len(drained) > 0 })
+		for len(drained) > 0 {
+			if n := <-drained; n != 0 {
+				t.Errorf("Drained with a backlog of %d", n)
+			}
 		}
 	})
 }
