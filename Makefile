@@ -10,7 +10,7 @@ FUZZTIME    ?= 60s
 FUZZBUDGET  ?= 720s
 
 .DEFAULT_GOAL := help
-.PHONY: help build run deps test test-short race lint fuzz docs cover ci clean
+.PHONY: help build run deps test test-short race lint fuzz docs cover bench-ratio bench-peers profile ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,17 @@ docs: ## write the generated pages again (configuration, metrics, ...)
 
 cover: ## statement coverage per package
 	$(GO) test -short -coverprofile=cover.out ./... && $(GO) tool cover -func=cover.out | tail -n 1
+
+bench-ratio: ## cost of Millrace and Mosquitto as multiples of a bare epoll loop (ARGS="-only fanout -rounds 5")
+	$(GO) run ./test/ratio $(ARGS)
+
+bench-peers: ## the same with every peer, into docs/benchmarks (an hour; ARGS="-rounds 3 -seconds 3")
+	test/peers/deps
+	$(GO) run ./test/ratio -brokers floor,millrace,mosquitto,nats,mochi,rabbitmq -report docs/benchmarks $(ARGS)
+
+SCENARIO ?= fanout
+profile: ## profiles of the broker under SCENARIO and a summary, into profiles/SCENARIO
+	$(GO) run ./test/profile -scenario $(SCENARIO) $(ARGS)
 
 ci: ## what continuous integration runs
 	bash .ci/run

@@ -20,7 +20,8 @@ type Machine struct {
 	Load   string `json:"load,omitempty"`   // load averages when the run began
 }
 
-func thisMachine() Machine {
+// ThisMachine describes where the program runs.
+func ThisMachine() Machine {
 	m := Machine{Cores: runtime.NumCPU(), OS: runtime.GOOS + "/" + runtime.GOARCH, Go: runtime.Version()}
 	if b, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
 		m.Kernel = strings.TrimSpace(string(b))

@@ -68,7 +68,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	}
 	c := &coordinator{options: o, notices: make(chan notice, 64), epoch: monotonic()}
 	c.result = &Result{
-		Scenario: o.Scenario, Label: o.Label, Workers: o.Workers, Began: time.Now(), Machine: thisMachine(), Errors: map[string]uint64{},
+		Scenario: o.Scenario, Label: o.Label, Workers: o.Workers, Began: time.Now(), Machine: ThisMachine(), Errors: map[string]uint64{},
 	}
 	defer c.stop()
 	if err := c.start(); err != nil {

@@ -38,6 +38,7 @@ func main() {
 	flag.StringVar(&o.format, "o", "table", "output: table, markdown or json")
 	flag.StringVar(&o.millrace, "millrace", "", "this binary instead of one built from the tree")
 	flag.StringVar(&o.args, "args", "", "more arguments for millrace serve, separated by spaces")
+	flag.StringVar(&o.report, "report", "", "folder for README.md, results.json and charts")
 	flag.BoolVar(&o.list, "list", false, "name the workloads and end")
 	flag.BoolVar(&o.quiet, "q", false, "no line per run")
 	flag.Parse()
@@ -51,11 +52,11 @@ func main() {
 }
 
 type options struct {
-	only, format, millrace, args string
-	brokers                      []string
-	rounds                       int
-	seconds                      float64
-	list, quiet                  bool
+	only, format, millrace, args, report string
+	brokers                              []string
+	rounds                               int
+	seconds                              float64
+	list, quiet                          bool
 }
 
 func run(ctx context.Context, o options) error {
@@ -81,12 +82,20 @@ func run(ctx context.Context, o options) error {
 		}
 	}
 	t := &table{brokers: o.brokers}
-	began := time.Now()
+	began, machine := time.Now(), bench.ThisMachine()
+	finish := func() error {
+		if o.report != "" {
+			if err := newReport(t, h, o, machine, began).write(); err != nil {
+				return err
+			}
+		}
+		return print(t, o)
+	}
 	for round := range o.rounds {
 		for _, w := range chosen {
 			for _, name := range o.brokers {
 				if ctx.Err() != nil {
-					return print(t, o)
+					return finish()
 				}
 				if name == "floor" && w.stores {
 					continue
@@ -102,7 +111,7 @@ func run(ctx context.Context, o options) error {
 			}
 		}
 	}
-	return print(t, o)
+	return finish()
 }
 
 // measure runs one workload against a fresh process of one broker.

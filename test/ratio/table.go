@@ -108,6 +108,9 @@ func (x *row) cell(broker string) string {
 	return s
 }
 
+// higher says whether more is better.
+func (x *row) higher() bool { return x.Unit == "/s" }
+
 func (x *row) unitOf() string {
 	if x.ratio {
 		return "x floor"
@@ -116,29 +119,26 @@ func (x *row) unitOf() string {
 }
 
 func print(t *table, o options) error {
+	var b strings.Builder
 	switch o.format {
 	case "json":
 		e := json.NewEncoder(os.Stdout)
 		e.SetIndent("", " ")
 		return e.Encode(t.rows)
 	case "markdown":
-		t.print("| %s |\n", " | ", true)
+		t.write(&b, "| %s |\n", " | ", true)
 	default:
-		t.print("%s\n", "  ", false)
+		t.write(&b, "%s\n", "  ", false)
 	}
-	seen := map[string]bool{}
-	for _, x := range t.rows {
-		for broker, why := range x.Failed {
-			if text := broker + ", " + x.About + ": " + why[0]; !seen[text] {
-				seen[text] = true
-				fmt.Println("no figure:", text)
-			}
-		}
+	for _, l := range failures(t) {
+		fmt.Fprintln(&b, "no figure:", l)
 	}
-	return nil
+	_, err := os.Stdout.WriteString(b.String())
+	return err
 }
 
-func (t *table) print(format, between string, rule bool) {
+// write makes one line per row.
+func (t *table) write(b *strings.Builder, format, between string, rule bool) {
 	head := []string{"workload", "unit", "target"}
 	for _, b := range t.brokers {
 		if b == "floor" {
@@ -168,13 +168,13 @@ func (t *table) print(format, between string, rule bool) {
 		for i := range l {
 			l[i] += strings.Repeat(" ", width[i]-len(l[i]))
 		}
-		fmt.Printf(format, strings.Join(l, between))
+		fmt.Fprintf(b, format, strings.Join(l, between))
 		if n == 0 && rule {
 			dashes := make([]string, len(l))
 			for i := range dashes {
 				dashes[i] = "---"
 			}
-			fmt.Printf(format, strings.Join(dashes, between))
+			fmt.Fprintf(b, format, strings.Join(dashes, between))
 		}
 	}
 }
