@@ -1,0 +1,263 @@
+package wal
+
+import (
+	"errors"
+	"io"
+	"slices"
+)
+
+// GroupInfo is what a replica finds at start.
+type GroupInfo struct {
+	State HardState
+	Base  Base
+	Last  uint64 // index of the last entry; Base.Index if there is none
+	// Snapshot is the index of the newest snapshot; 0 none.
+	Snapshot uint64
+}
+
+// Groups gives the ids of all groups that exist, sorted.
+func (l *Log) Groups() []uint64 {
+	var ids []uint64
+	for _, g := range l.all() {
+		l.mu.Lock()
+		if g.app.exists {
+			ids = append(ids, g.id)
+		}
+		l.mu.Unlock()
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// Info tells the state of a group with everything appended so far, on disk or
+// not; right after Open it is what is on disk. Error: ErrNoGroup.
+func (l *Log) Info(id uint64) (GroupInfo, error) {
+	g := l.lookup(id)
+	if g == nil {
+		return GroupInfo{}, ErrNoGroup
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !g.app.exists {
+		return GroupInfo{}, ErrNoGroup
+	}
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return GroupInfo{State: g.app.state, Base: g.app.base, Last: g.app.last, Snapshot: g.mu.snap.index}, nil
+}
+
+// Term gives the term of an entry that is on disk, or of the base.
+// Error: ErrCompacted, ErrUnavailable, ErrNoGroup.
+func (l *Log) Term(id, index uint64) (uint64, error) {
+	g := l.lookup(id)
+	if g == nil {
+		return 0, ErrNoGroup
+	}
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return g.mu.term(index)
+}
+
+// Reader holds the buffers of Read, so that reading allocates nothing once they
+// have grown. It is used by one goroutine at a time.
+type Reader struct {
+	buf     []byte
+	entries []Entry
+	wants   []want
+}
+
+// want is a record to be read, and what it must turn out to be.
+type want struct {
+	seg   *segment
+	off   int64
+	index uint64
+}
+
+const (
+	// readAhead is how much is read at once when the entries stand close to
+	// each other, readGap how many foreign bytes between two entries are read
+	// along rather than skipped.
+	readAhead = 256 << 10
+	readGap   = 16 << 10
+	// readFirst is read when nothing is known about the length of a record.
+	readFirst = 4 << 10
+)
+
+// Read gives the entries from lo up to, not including, hi that are on disk:
+// as many as have about maxBytes of data in all, at least one. Their Data lies
+// in r and is good until its next use. Every record's checksum is verified.
+// Error: ErrCompacted, ErrUnavailable, ErrNoGroup, CorruptError.
+func (l *Log) Read(r *Reader, id, lo, hi uint64, maxBytes int) ([]Entry, error) {
+	g := l.lookup(id)
+	if g == nil {
+		return nil, ErrNoGroup
+	}
+	r.entries = r.entries[:0]
+	if hi <= lo {
+		return nil, nil
+	}
+	if err := g.locate(r, lo, hi, maxBytes); err != nil {
+		return nil, err
+	}
+	defer r.release()
+	return r.entries, l.fetch(r, id, maxBytes)
+}
+
+// locate notes where the entries stand, and pins their segments.
+func (g *group) locate(r *Reader, lo, hi uint64, maxBytes int) error {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	d := &g.mu.onDisk
+	switch {
+	case !d.exists:
+		return ErrNoGroup
+	case lo <= d.base.Index:
+		return ErrCompacted
+	}
+	r.wants = r.wants[:0]
+	budget := int64(maxBytes)
+	for n := d.find(lo); n < len(d.runs) && lo < hi; n++ {
+		s := &d.runs[n]
+		each := s.bytes/int64(len(s.offs)) - recordHeader
+		for ; lo < min(hi, s.end()) && (budget > 0 || len(r.wants) == 0); lo++ {
+			s.seg.refs.Add(1)
+			r.wants = append(r.wants, want{seg: s.seg, off: s.offset(lo), index: lo})
+			budget -= each
+		}
+		if budget <= 0 {
+			break
+		}
+	}
+	if len(r.wants) == 0 {
+		return ErrUnavailable
+	}
+	return nil
+}
+
+func (r *Reader) release() {
+	for _, w := range r.wants {
+		w.seg.refs.Add(-1)
+	}
+	r.wants = r.wants[:0]
+}
+
+// fetch reads the wanted records, neighbours with one call.
+func (l *Log) fetch(r *Reader, id uint64, maxBytes int) error {
+	used, total := 0, 0
+	for i := 0; i < len(r.wants); {
+		j := i + 1
+		for j < len(r.wants) && r.wants[j].seg == r.wants[i].seg &&
+			r.wants[j].off > r.wants[j-1].off && r.wants[j].off-r.wants[j-1].off <= readGap+readFirst &&
+			r.wants[j].off-r.wants[i].off < readAhead {
+			j++
+		}
+		from, to := r.wants[i].off, r.wants[j-1].off+readFirst
+		b, err := r.read(r.wants[i].seg, from, to, used)
+		if err != nil {
+			return err
+		}
+		for _, w := range r.wants[i:j] {
+			e, err := l.entryAt(r, w, b, w.off-from, id)
+			if err != nil {
+				return err
+			}
+			if total += len(e.Data); total > maxBytes && len(r.entries) > 0 {
+				return nil
+			}
+			r.entries = append(r.entries, e)
+		}
+		used += len(b)
+		i = j
+	}
+	return nil
+}
+
+// read reads part of a segment into the reader's buffer, from its byte used on;
+// a buffer that is too small is left to those who have parts of it.
+func (r *Reader) read(s *segment, from, to int64, used int) ([]byte, error) {
+	to = min(to, s.size)
+	n := int(to - from)
+	if len(r.buf)-used < n {
+		r.buf = make([]byte, used+max(n, len(r.buf), 2*readFirst))
+	}
+	b := r.buf[used : used+n]
+	if m, err := s.file.ReadAt(b, from); err != nil && (!errors.Is(err, io.EOF) || m < n) {
+		return nil, s.corrupt(from, "cannot be read: "+err.Error())
+	}
+	return b, nil
+}
+
+// entryAt decodes the entry at b[at:]; one that reaches beyond b is read apart.
+func (l *Log) entryAt(r *Reader, w want, b []byte, at int64, id uint64) (Entry, error) {
+	rec, _, f := decodeRecord(b[at:], l.salt, w.seg.epoch32())
+	if f == faultShort {
+		whole := make([]byte, min(int64(padded(l.opt.MaxEntry)), w.seg.size-w.off))
+		if len(b)-int(at) >= recordHeader {
+			n := padded(int(leUint32(b[at+4:])))
+			whole = whole[:min(n, len(whole))]
+		}
+		if _, err := w.seg.file.ReadAt(whole, w.off); err != nil && !errors.Is(err, io.EOF) {
+			return Entry{}, w.seg.corrupt(w.off, "cannot be read: "+err.Error())
+		}
+		rec, _, f = decodeRecord(whole, l.salt, w.seg.epoch32())
+	}
+	if f == sound && (!rec.isEntry() || rec.group != id || rec.index != w.index) {
+		f = "another record stands where the entry was written"
+	}
+	if f != sound {
+		return Entry{}, w.seg.corrupt(w.off, string(f))
+	}
+	return Entry{Index: rec.index, Term: rec.term, Tag: rec.tag, Data: rec.payload}, nil
+}
+
+// Snapshot reads the newest snapshot of a group. Error: ErrNoSnapshot,
+// ErrNoGroup, CorruptError.
+func (l *Log) Snapshot(id uint64) (Snapshot, error) {
+	g := l.lookup(id)
+	if g == nil {
+		return Snapshot{}, ErrNoGroup
+	}
+	s, pinned := g.pinSnapshot()
+	if !pinned {
+		return Snapshot{}, ErrNoSnapshot
+	}
+	defer s.unpin()
+	data, err := l.readSnapshot(id, s)
+	return Snapshot{Index: s.index, Data: data}, err
+}
+
+// pinSnapshot gives the newest snapshot and keeps its segments in place.
+func (g *group) pinSnapshot() (s snapshot, ok bool) {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	s = g.mu.snap
+	for _, p := range s.parts {
+		p.seg.refs.Add(1)
+	}
+	return s, len(s.parts) > 0
+}
+
+func (s snapshot) unpin() {
+	for _, p := range s.parts {
+		p.seg.refs.Add(-1)
+	}
+}
+
+func (l *Log) readSnapshot(id uint64, s snapshot) ([]byte, error) {
+	data := make([]byte, 0, s.size)
+	for i, p := range s.parts {
+		b := make([]byte, padded(p.len))
+		if _, err := p.seg.file.ReadAt(b, p.off); err != nil && !errors.Is(err, io.EOF) {
+			return nil, p.seg.corrupt(p.off, "cannot be read: "+err.Error())
+		}
+		rec, _, f := decodeRecord(b, l.salt, p.seg.epoch32())
+		if f == sound && (rec.kind != kindChunk || rec.group != id || rec.index != s.index || rec.term != uint64(i)) {
+			f = "another record stands where the snapshot was written"
+		}
+		if f != sound {
+			return nil, p.seg.corrupt(p.off, string(f))
+		}
+		data = append(data, rec.payload...)
+	}
+	return data, nil
+}
