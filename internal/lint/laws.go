@@ -46,6 +46,7 @@ var layers = map[string]layer{
 	"internal/bench":  beside,
 	"internal/sim":    beside,
 	"internal/lint":   beside,
+	"test/peers":      beside,
 
 	"":     node,
 	"cmd":  command,
