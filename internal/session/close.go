@@ -178,7 +178,7 @@ func (s *Session) End() *Will {
 	if s.in != nil {
 		s.forgetInflow()
 	}
-	s.aliases, s.subs, s.index = nil, nil, nil
+	s.aliases, s.subs, s.index, s.journal = nil, nil, nil, nil
 	if s.state != fresh {
 		s.state = ended
 	}

@@ -13,6 +13,7 @@ const (
 	Dropped    Verdict = iota // nothing is sent; Reason tells why
 	Send                      // the owner must send a PUBLISH, in the order of the deliveries
 	SendPubrel                // the owner must send a PUBREL for PacketID; only from Next
+	Held                      // in flight, but sent when the owner says so (Release); only with a Journal
 	Queued                    // it waits; Next gives it when its turn has come
 )
 
@@ -54,6 +55,7 @@ type Delivery struct {
 	Retain    bool
 	OmitTopic bool   // Alias says it: the topic is sent with length zero
 	PacketID  uint16 // of QoS 1 and 2
+	Number    uint64 // of Held, for Release
 	Alias     uint16 // topic alias, 0 for none
 	// Evicted is the number of older messages that were dropped to make room for this one.
 	Evicted uint32
@@ -144,6 +146,11 @@ func (s *Session) once(now int64, m *message.Message, o *SubOptions, d *Delivery
 // launch puts a message in flight.
 func (s *Session) launch(now int64, m *message.Message, o *SubOptions, token uint64, d *Delivery) {
 	e := s.entry(m, o)
+	if s.holds(&e) {
+		e.m = m.Keep()
+		s.hold(&e, token, d)
+		return
+	}
 	if s.publish(now, &e, 1, d) {
 		e.m = m.Keep()
 		d.PacketID = s.fly(&e, token)
@@ -161,6 +168,7 @@ func (s *Session) fly(e *entry, token uint64) uint16 {
 		s.out = new(outflow)
 	}
 	id := s.out.push(*e, token)
+	s.note(&s.out.slots[id-1].entry, id, token)
 	s.weigh()
 	return id
 }
@@ -222,11 +230,14 @@ func (s *Session) enqueue(m *message.Message, o *SubOptions, d *Delivery) {
 			d.Reason = QueueFull
 			return
 		}
-		q.pop().m.Release()
+		old := q.pop()
+		s.forgo(&old, 0)
+		old.m.Release()
 		d.Evicted++
 	}
 	e := s.entry(m, o)
 	e.m = m.Keep()
+	s.note(&e, 0, 0)
 	q.push(e)
 	s.weigh()
 	d.Verdict, d.QoS = Queued, e.qos

@@ -40,7 +40,7 @@
 //
 // Deliver for each message that a subscription matches. Send: encode it with Delivery.Head, leave the topic out with
 // OmitTopic, and send it; this must happen, since a packet identifier and perhaps a topic alias are used up.
-// Queued: Next gives it later. Dropped: count Reason. When a connection that was not ready is ready again, call
+// Queued: Next gives it later. Held: a journal is set; Release gives it when the journal is safe. Dropped: count Reason. When a connection that was not ready is ready again, call
 // Next until false.
 //
 // # Closing

@@ -22,12 +22,18 @@ func (s *Session) Next(now int64) (Delivery, *message.Message, bool) {
 	}
 	e := o.queue.pop()
 	if e.m.Expired(now) {
+		s.forgo(&e, 0)
 		e.m.Release()
 		s.weigh()
 		return Delivery{Reason: Expired, QoS: e.qos}, nil, true
 	}
 	var d Delivery
+	if s.holds(&e) {
+		s.hold(&e, 0, &d)
+		return d, e.m, true
+	}
 	if !s.publish(now, &e, 1, &d) {
+		s.forgo(&e, 0)
 		e.m.Release()
 		s.weigh()
 		return d, nil, true
@@ -51,8 +57,7 @@ func (s *Session) retransmit(now int64) (Delivery, *message.Message, bool) {
 	}
 	var d Delivery
 	if !s.publish(now, &sl.entry, id, &d) {
-		o.remove(id)
-		s.weigh()
+		s.discard(id, sl)
 		return d, nil, true
 	}
 	o.goLive(id, sl)
@@ -71,6 +76,7 @@ func (s *Session) Purge(now int64) int {
 		if !e.m.Expired(now) {
 			return true
 		}
+		s.forgo(e, 0)
 		e.m.Release()
 		n++
 		return false

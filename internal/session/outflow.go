@@ -6,6 +6,7 @@ import "github.com/millrace-mq/millrace/internal/message"
 type entry struct {
 	m      *message.Message
 	more   *More
+	number uint64 // what the journal calls it; 0 without one
 	id     uint32 // subscription identifier
 	qos    uint8
 	retain bool

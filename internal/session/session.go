@@ -32,6 +32,7 @@ type Session struct {
 	out     *outflow      // in flight to the client, and what waits
 	in      *inflow       // of QoS 1 and 2 from the client
 	aliases *aliases      // of the connection
+	journal *journal      // of a session that outlives the process; nil for most
 	subs    *Subscription // the first of the list; nil when the index has them
 	index   *subIndex     // of sessions with many subscriptions
 	will    *Will

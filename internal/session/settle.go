@@ -19,6 +19,7 @@ var (
 // settle ends a delivery.
 func (s *Session) settle(id uint16, sl *slot, code mqtt.ReasonCode) Settled {
 	done := Settled{Done: true, Code: code, Token: sl.token, Source: sl.more.source()}
+	s.forgo(&sl.entry, id)
 	s.out.remove(id)
 	s.weigh()
 	return done
@@ -62,6 +63,9 @@ func (s *Session) Pubrec(id uint16, code mqtt.ReasonCode) (Pubrel, Settled, erro
 	}
 	if sl.state == sent {
 		sl.state = received
+		if s.journal != nil && sl.number != 0 {
+			s.journal.Received(sl.number, id)
+		}
 		sl.m.Release()
 		sl.m = nil
 	}

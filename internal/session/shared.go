@@ -32,6 +32,7 @@ func (s *Session) TakeShared(ended bool) []Taken {
 		next := sl.next
 		if source := sl.more.source(); source != nil && goesBack(sl, ended) {
 			taken = append(taken, Taken{Message: sl.m, Source: source, Token: sl.token, QoS: sl.qos, Sent: true})
+			s.forgo(&sl.entry, id)
 			sl.m = nil
 			o.remove(id)
 		}
@@ -43,6 +44,7 @@ func (s *Session) TakeShared(ended bool) []Taken {
 			return true
 		}
 		taken = append(taken, Taken{Message: e.m, Source: source, QoS: e.qos})
+		s.forgo(e, 0)
 		return false
 	})
 	s.weigh()

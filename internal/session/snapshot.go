@@ -37,18 +37,14 @@ type Outbound struct {
 	ID       uint32
 	More     *More
 	Token    uint64
+	Number   uint64 // of the journal
 }
 
 // Snapshot gives the state of the session. It refers to the session's subscriptions, will and messages without keeping them:
 // it must be used up, or kept, before anything else happens to the session.
 func (s *Session) Snapshot() *Snapshot {
-	n := &Snapshot{ClientID: s.id, Version: s.version, Expiry: s.expiry, Will: s.will}
-	if s.state != online {
-		n.EndsAt = s.endsAt
-	}
-	if s.state != online && s.will != nil {
-		n.WillAt = s.will.at
-	}
+	head := s.Head()
+	n := &head
 	n.Subscriptions = slices.Collect(s.All())
 	if o := s.out; o != nil {
 		for id := o.first; id != 0; id = o.slots[id-1].next {
@@ -73,11 +69,11 @@ func (s *Session) Snapshot() *Snapshot {
 }
 
 func outbound(e *entry) Outbound {
-	return Outbound{Message: e.m, QoS: e.qos, Retain: e.retain, ID: e.id, More: e.more}
+	return Outbound{Message: e.m, QoS: e.qos, Retain: e.retain, ID: e.id, More: e.more, Number: e.number}
 }
 
 func (f *Outbound) entry() entry {
-	e := entry{m: f.Message, more: f.More, id: f.ID, qos: f.QoS, retain: f.Retain}
+	e := entry{m: f.Message, more: f.More, number: f.Number, id: f.ID, qos: f.QoS, retain: f.Retain}
 	if e.m != nil {
 		e.m = e.m.Keep()
 	}
