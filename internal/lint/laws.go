@@ -62,6 +62,7 @@ var sidewaysAllowed = map[sideways]string{
 	{"internal/session", "internal/message"}:  "there is one message, and a session keeps it",
 	{"internal/listener", "internal/netpoll"}: "a listener is an address that a poller accepts from",
 	{"internal/queue", "topic"}:               "a group has a filter",
+	{"internal/wal", "internal/vfs"}:          "a log writes to a disk, which tests replace",
 }
 
 // onlyImports restricts what packages that other programs embed or that only look at the wire may import of this

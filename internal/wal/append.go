@@ -231,10 +231,10 @@ func (l *Log) putSnapshot(g *group, s *Snapshot) error {
 	}
 	var size [8]byte
 	binary.LittleEndian.PutUint64(size[:], uint64(len(s.Data)))
-	_, _, err := l.put(&record{kind: kindSnapshot, group: g.id, index: s.Index, term: uint64(parts + 1), payload: size[:]}, true)
+	seg, _, err := l.put(&record{kind: kindSnapshot, group: g.id, index: s.Index, term: uint64(parts + 1), payload: size[:]}, true)
 	if err == nil {
 		l.mu.cur.ops = append(l.mu.cur.ops, op{
-			g: g, kind: kindSnapshot, index: s.Index, term: uint64(parts + 1), bytes: int64(len(s.Data)),
+			g: g, kind: kindSnapshot, seg: seg, index: s.Index, term: uint64(parts + 1), bytes: int64(len(s.Data)),
 		})
 	}
 	return err

@@ -138,7 +138,8 @@ func (c *copier) copySnapshot(m *moved) error {
 	}
 	var size [8]byte
 	binary.LittleEndian.PutUint64(size[:], s.size)
-	_, err = c.put(&record{kind: kindSnapshot, group: m.g.id, index: s.index, term: uint64(len(s.parts)), payload: size[:]})
+	p, err := c.put(&record{kind: kindSnapshot, group: m.g.id, index: s.index, term: uint64(len(s.parts)), payload: size[:]})
+	m.snap.end = p.seg
 	return err
 }
 
@@ -306,6 +307,9 @@ func (l *Log) liveBytes() map[*segment]int64 {
 		}
 		for _, p := range g.mu.snap.parts {
 			live[p.seg] += int64(padded(p.len))
+		}
+		if s := g.mu.snap.end; s != nil {
+			live[s] += stateSize
 		}
 		g.mu.RUnlock()
 	}

@@ -79,6 +79,12 @@ type snapshot struct {
 	index uint64
 	size  uint64
 	parts []place
+	end   *segment // where the record that completes it stands
+}
+
+// in tells whether any of it stands in a segment.
+func (s *snapshot) in(seg *segment) bool {
+	return s.end == seg || slices.ContainsFunc(s.parts, func(p place) bool { return p.seg == seg })
 }
 
 // run is a piece of a group's log that stands in one segment: 4 bytes of index
@@ -279,8 +285,9 @@ func (d *onDisk) addChunk(index uint64, part int, p place) {
 
 // endSnapshot makes the parts seen a snapshot, if they are all there and it is
 // not older than the one known. ok is false when a part is missing.
-func (d *onDisk) endSnapshot(index uint64, parts int, size uint64) (ok bool) {
+func (d *onDisk) endSnapshot(seg *segment, index uint64, parts int, size uint64) (ok bool) {
 	p := d.partial
+	p.end = seg
 	d.partial = snapshot{}
 	if p.index != index || len(p.parts) != parts || p.size != size {
 		return false

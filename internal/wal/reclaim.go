@@ -87,10 +87,10 @@ func (l *Log) survey(s *segment) (hs []holding, bytes int64) {
 		}
 		for _, p := range g.mu.snap.parts {
 			if p.seg == s {
-				h.hasSnapshot = true
-				h.bytes += int64(p.len)
+				h.bytes += int64(padded(p.len))
 			}
 		}
+		h.hasSnapshot = g.mu.snap.in(s)
 		g.mu.RUnlock()
 		if h.bytes > 0 || h.hasSnapshot {
 			hs = append(hs, h)

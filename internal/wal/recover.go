@@ -310,7 +310,7 @@ func (r *recovery) endSnapshot(s *segment, off int64, d *onDisk, rec *record) er
 	}
 	// Parts may be missing: those of a snapshot that was copied to a cold
 	// segment, whose beginning is gone from the chain.
-	d.endSnapshot(rec.index, int(rec.term), binary.LittleEndian.Uint64(rec.payload))
+	d.endSnapshot(s, rec.index, int(rec.term), binary.LittleEndian.Uint64(rec.payload))
 	return nil
 }
 
@@ -356,7 +356,7 @@ func (r *recovery) replayCold() error {
 			case rec.kind == kindChunk && !g.app.born.hides(s):
 				parts[partKey{rec.group, rec.index, rec.term}] = p
 			case rec.kind == kindSnapshot && !g.app.born.hides(s):
-				g.mu.collect(parts, rec)
+				g.mu.collect(s, parts, rec)
 			}
 			return nil
 		})
@@ -384,11 +384,11 @@ type partKey struct{ group, index, part uint64 }
 
 // collect takes a snapshot whose parts stand in cold segments, not necessarily
 // one after the other, if it is newer than the one known.
-func (d *onDisk) collect(parts map[partKey]place, end *record) {
+func (d *onDisk) collect(seg *segment, parts map[partKey]place, end *record) {
 	if end.index <= d.snap.index && len(d.snap.parts) > 0 {
 		return
 	}
-	s := snapshot{index: end.index}
+	s := snapshot{index: end.index, end: seg}
 	for i := range end.term {
 		p, ok := parts[partKey{end.group, end.index, i}]
 		if !ok {

@@ -199,7 +199,7 @@ func (d *onDisk) apply(o *op, offs []uint32) (stale []*segment) {
 	case kindChunk:
 		d.addChunk(o.index, int(o.term), place{seg: o.seg, off: o.off, len: int(o.bytes)})
 	case kindSnapshot:
-		d.endSnapshot(o.index, int(o.term), uint64(o.bytes))
+		d.endSnapshot(o.seg, o.index, int(o.term), uint64(o.bytes))
 	case kindRemove:
 		stale = append(d.remove(), o.seg)
 		d.void = horizon{hot: o.seg.epoch, cold: o.cold}
