@@ -357,6 +357,25 @@ func TestNoPong(t *testing.T) {
 	}
 }
 
+// Answered pings keep the connection.
+func TestPongs(t *testing.T) {
+	url := serve(t, mqtt.V5, func(p *peer, _ *mqtt.Connect) {
+		p.accept()
+		for range 2 {
+			if head, _ := p.read(); head.Type != mqtt.PINGREQ {
+				t.Errorf("%s where PINGREQ was wanted", head.Type)
+			}
+			p.send(new(mqtt.Pingresp))
+		}
+		p.send(&mqtt.Disconnect{Code: mqtt.ServerShuttingDown})
+	})
+	c := dial(t, Options{URL: url, KeepAlive: 1e9})
+	<-c.Done()
+	if gone := new(Disconnected); !errors.As(c.Err(), &gone) {
+		t.Error(c.Err())
+	}
+}
+
 // A caller that does not receive stops the client from reading, and can still leave.
 func TestFullBuffer(t *testing.T) {
 	url := serve(t, mqtt.V5, func(p *peer, _ *mqtt.Connect) {
