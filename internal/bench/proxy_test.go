@@ -22,7 +22,6 @@ type proxy struct {
 	fault func(n int, packet []byte) [][]byte
 	mu    sync.Mutex
 	n     int
-	held  []byte
 	conns []net.Conn
 }
 
