@@ -100,7 +100,7 @@ func (o *publisher) run(c *cobra.Command, args []string) error {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return errors.Join(err, conn.Disconnect(nil))
 	}
-	conn.Disconnect(nil) // what failed is what counts
+	_ = conn.Disconnect(nil) // what failed is what counts
 	return err
 }
 

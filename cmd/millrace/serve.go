@@ -138,7 +138,7 @@ func summary(w io.Writer, conf *config.Config, node *millrace.Node) {
 	}
 	row("data", "", "", conf.Node.DataDir)
 	row("node", conf.Node.Name, "", "", fmt.Sprintf("packets up to %s, sessions kept %s", conf.Limits.MaxPacketSize, lasting(conf.Limits.MaxSessionExpiry)))
-	t.Flush()
+	_ = t.Flush() // standard error is gone: nobody reads it
 }
 
 // notes says what is special about a listener.

@@ -181,12 +181,12 @@ func (o *subscriber) follow(ctx context.Context, options client.Options, s *mqtt
 		if err == nil {
 			wait = firstWait
 			err = o.receive(ctx, conn, s, out)
-			conn.Disconnect(nil) // fails when the connection is lost, which err says
+			_ = conn.Disconnect(nil) // fails when the connection is lost, which err says
 		}
 		var local *output
 		switch {
 		case err == nil || ctx.Err() != nil:
-			return nil
+			return ctx.Err()
 		case errors.As(err, &local):
 			return local.err
 		case !o.subscribed || !o.reconnect || final(err):
@@ -197,7 +197,7 @@ func (o *subscriber) follow(ctx context.Context, options client.Options, s *mqtt
 		select {
 		case <-time.After(delay):
 		case <-ctx.Done():
-			return nil
+			return ctx.Err()
 		}
 		wait = min(2*wait, longWait)
 	}

@@ -87,7 +87,7 @@ func (w *webConn) control(head ws.Header, payload io.Reader) error {
 	case ws.OpPing:
 		return w.frame(ws.NewPongFrame(text))
 	case ws.OpClose:
-		w.frame(ws.NewCloseFrame(text[:min(len(text), 2)])) // the other side may be gone already
+		_ = w.frame(ws.NewCloseFrame(text[:min(len(text), 2)])) // the other side may be gone already
 		return io.EOF
 	}
 	return nil
