@@ -117,9 +117,14 @@ func (l *link) acknowledge(w *worker, t session.Ticket, code mqtt.ReasonCode) er
 	c := l.client
 	w.emitTo = l
 	c.mu.Lock()
-	err := c.sess.Acknowledge(t, code, w.emit)
+	err := c.sess.Acknowledge(t, session.Answer{Code: code}, w.emit)
 	c.mu.Unlock()
 	return err
+}
+
+// answerPublish sends a PUBACK or PUBREC.
+func (l *link) answerPublish(w *worker, kind mqtt.Type, id uint16, v session.Answer) {
+	l.sendAck(w, kind, id, v.Code)
 }
 
 // sendAck sends one of the four acknowledgements.

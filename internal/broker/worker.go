@@ -3,6 +3,7 @@ package broker
 import (
 	"github.com/millrace-mq/millrace/internal/message"
 	"github.com/millrace-mq/millrace/internal/netpoll"
+	"github.com/millrace-mq/millrace/internal/session"
 	"github.com/millrace-mq/millrace/mqtt"
 	"github.com/millrace-mq/millrace/topic"
 )
@@ -46,7 +47,7 @@ type worker struct {
 	merge   func(*subscription) bool
 
 	isOnline, isOther func(*subscription) bool
-	emit              func(kind mqtt.Type, id uint16, code mqtt.ReasonCode)
+	emit              session.Emit
 	emitTo            *link // whom emit sends to
 }
 
@@ -60,7 +61,7 @@ func (b *Broker) newWorker(index int) *worker {
 	w.bucket = w.bucketOf
 	w.merge = w.merged.add
 	w.isOnline, w.isOther = w.acceptsOnline, w.acceptsOther
-	w.emit = func(kind mqtt.Type, id uint16, code mqtt.ReasonCode) { w.emitTo.sendAck(w, kind, id, code) }
+	w.emit = func(kind mqtt.Type, id uint16, v session.Answer) { w.emitTo.answerPublish(w, kind, id, v) }
 	b.keepWorker(w)
 	return w
 }

@@ -360,11 +360,11 @@ func BenchmarkPublishAndAcknowledge(b *testing.B) {
 			s := New(&l, "c")
 			s.Connect(0, &mqtt.Connect{Version: mqtt.V5, CleanStart: true}, false)
 			p := &mqtt.Publish{QoS: qos, PacketID: 4711, Topic: []byte("some/topic")}
-			emit := func(mqtt.Type, uint16, mqtt.ReasonCode) {}
+			emit := func(mqtt.Type, uint16, Answer) {}
 			b.ReportAllocs()
 			for b.Loop() {
 				in, _ := s.Publish(p)
-				s.Acknowledge(in.Ticket, mqtt.Success, emit)
+				s.Acknowledge(in.Ticket, Answer{}, emit)
 				if qos == 2 {
 					s.Pubrel(4711)
 				}

@@ -223,7 +223,7 @@ func (w *wire) store(t *rapid.T) {
 }
 
 func (w *wire) acknowledge(t *rapid.T, ticket Ticket) {
-	err := w.s.Acknowledge(ticket, mqtt.Success, func(kind mqtt.Type, id uint16, _ mqtt.ReasonCode) {
+	err := w.s.Acknowledge(ticket, Answer{}, func(kind mqtt.Type, id uint16, _ Answer) {
 		w.toClient = append(w.toClient, packet{kind: kind, id: id})
 	})
 	if err != nil {

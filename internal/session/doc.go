@@ -22,9 +22,9 @@
 // # From the client
 //
 //	PUBLISH                  in = Publish(packet); error: DISCONNECT with its code, close
-//	                         in.Refuse is set: Acknowledge(in.Ticket, in.Refuse, emit)
-//	                         in.Duplicate:     Acknowledge(in.Ticket, Success, emit)
-//	                         else route the message; now or later Acknowledge(in.Ticket, code, emit)
+//	                         in.Refuse is set: Acknowledge(in.Ticket, Answer{Code: in.Refuse}, emit)
+//	                         in.Duplicate:     Acknowledge(in.Ticket, Answer{}, emit)
+//	                         else route the message; now or later Acknowledge(in.Ticket, answer, emit)
 //	PUBREL                   PUBCOMP with the code from Pubrel(id)
 //	PUBACK, PUBREC, PUBCOMP  Puback, Pubrec (its PUBREL is sent), Pubcomp; error: DISCONNECT, close;
 //	                         Settled is for the source of the message; then Next until false

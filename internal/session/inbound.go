@@ -70,13 +70,24 @@ func (s *Session) arrive(p *mqtt.Publish) (Inbound, error) {
 	return Inbound{Ticket: i.push(a)}, nil
 }
 
-// Acknowledge tells that what a PUBLISH asked for has been done, or has failed with code. emit is called for each PUBACK and
-// PUBREC (t) that may leave now: they leave in the order in which the messages came, also when they are done in another
+// Answer is what a PUBLISH is acknowledged with.
+type Answer struct {
+	Code mqtt.ReasonCode
+	// Note is the owner's: it comes back when the acknowledgement leaves, which may be much later than Acknowledge. A
+	// duplicate of a message of QoS 2 that was acknowledged before has none.
+	Note uint64
+}
+
+// Emit sends a PUBACK or PUBREC.
+type Emit func(t mqtt.Type, id uint16, v Answer)
+
+// Acknowledge tells that what a PUBLISH asked for has been done, or has failed with v.Code. emit is called for each PUBACK and
+// PUBREC that may leave now: they leave in the order in which the messages came, also when they are done in another
 // ([MQTT-4.6.0-2], [MQTT-4.6.0-3]). With a ticket of an earlier connection nothing leaves, as the client sends the message
 // again; but a QoS 2 message that has been stored stays known as such.
 //
 // An error ends the connection: 3.1.1 has no acknowledgement that says no, so that none is sent, nor any after it.
-func (s *Session) Acknowledge(t Ticket, code mqtt.ReasonCode, emit func(t mqtt.Type, id uint16, code mqtt.ReasonCode)) error {
+func (s *Session) Acknowledge(t Ticket, v Answer, emit Emit) error {
 	i := s.in
 	if i == nil || t.number() < i.birth {
 		return nil
@@ -85,18 +96,18 @@ func (s *Session) Acknowledge(t Ticket, code mqtt.ReasonCode, emit func(t mqtt.T
 	switch {
 	case t.repeats():
 		if a != nil && !a.waiting {
-			a.done, a.code = true, code
+			a.done, a.answer = true, v
 		}
 	default:
 		answers := a != nil
 		if answers {
-			a.done, a.code = true, code
+			a.done, a.answer = true, v
 		}
-		if t.qos2() && i.stored(t.id(), code) {
+		if t.qos2() && i.stored(t.id(), v) {
 			answers = true
 		}
-		if answers && code.IsError() && s.version != mqtt.V5 {
-			return refuse(code, "the message was refused, which MQTT 3.1.1 cannot say")
+		if answers && v.Code.IsError() && s.version != mqtt.V5 {
+			return refuse(v.Code, "the message was refused, which MQTT 3.1.1 cannot say")
 		}
 	}
 	s.leave(emit)
@@ -104,19 +115,19 @@ func (s *Session) Acknowledge(t Ticket, code mqtt.ReasonCode, emit func(t mqtt.T
 }
 
 // stored ends the wait for a message of QoS 2, and that of its duplicates; it tells whether there were any.
-func (i *inflow) stored(id uint16, code mqtt.ReasonCode) (duplicates bool) {
+func (i *inflow) stored(id uint16, v Answer) (duplicates bool) {
 	f, known := i.ids.get(id)
 	switch {
 	case !known || f&idPending == 0:
 		return false
-	case code.IsError():
+	case v.Code.IsError():
 		i.ids.remove(id) // the identifier is free again (4.3.3)
 	default:
 		i.ids.set(id, f&^idPending)
 	}
 	for n := i.first; n < i.next(); n++ {
 		if a := i.at(n); a.waiting && a.id == id {
-			a.done, a.waiting, a.code = true, false, code
+			a.done, a.waiting, a.answer = true, false, v
 			duplicates = true
 		}
 	}
@@ -124,24 +135,24 @@ func (i *inflow) stored(id uint16, code mqtt.ReasonCode) (duplicates bool) {
 }
 
 // leave lets the acknowledgements go whose turn has come.
-func (s *Session) leave(emit func(t mqtt.Type, id uint16, code mqtt.ReasonCode)) {
+func (s *Session) leave(emit Emit) {
 	i := s.in
 	for i.n > 0 {
 		a := *i.at(i.first)
-		if !a.done || a.code.IsError() && s.version != mqtt.V5 {
+		if !a.done || a.answer.Code.IsError() && s.version != mqtt.V5 {
 			return
 		}
 		i.first++
 		i.n--
 		if !a.qos2 {
-			emit(mqtt.PUBACK, a.id, a.code)
+			emit(mqtt.PUBACK, a.id, a.answer)
 			continue
 		}
-		if f, known := i.ids.get(a.id); known && !a.code.IsError() && f&idLive == 0 {
+		if f, known := i.ids.get(a.id); known && !a.answer.Code.IsError() && f&idLive == 0 {
 			i.ids.set(a.id, f|idLive)
 			i.held++
 		}
-		emit(mqtt.PUBREC, a.id, a.code)
+		emit(mqtt.PUBREC, a.id, a.answer)
 	}
 }
 

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/millrace-mq/millrace/mqtt"
@@ -311,8 +312,8 @@ func TestRefusalEndsAnOldConnection(t *testing.T) {
 		r.connect(kinds["3.1.1"]())
 		first, second := r.publish(qos, 1), r.publish(qos, 2)
 		var e emitted
-		wantCode(t, r.Acknowledge(first.Ticket, mqtt.QuotaExceeded, e.emit), mqtt.QuotaExceeded)
-		if err := r.Acknowledge(second.Ticket, mqtt.Success, e.emit); err != nil || len(e) > 0 {
+		wantCode(t, r.Acknowledge(first.Ticket, Answer{Code: mqtt.QuotaExceeded}, e.emit), mqtt.QuotaExceeded)
+		if err := r.Acknowledge(second.Ticket, Answer{}, e.emit); err != nil || len(e) > 0 {
 			t.Errorf("after a refusal: %v %v", e, err)
 		}
 		r.reconnect(kinds["3.1.1"]())
@@ -322,6 +323,26 @@ func TestRefusalEndsAnOldConnection(t *testing.T) {
 		if r.publish(qos, 2).Duplicate != (qos == 2) {
 			t.Error("the stored message: taken again, or refused at QoS 1")
 		}
+	}
+}
+
+// What the owner noted with an answer comes back with the acknowledgement, also when others had to leave before.
+func TestNotesLeaveWithTheirAcknowledgements(t *testing.T) {
+	r := newRig(t)
+	r.connect(kinds["5.0"]())
+	first, second, third := r.publish(1, 1), r.publish(2, 2), r.publish(1, 3)
+	var e emitted
+	for _, x := range []struct {
+		t Ticket
+		v Answer
+	}{{third.Ticket, Answer{Note: 33}}, {second.Ticket, Answer{Note: 22}}, {first.Ticket, Answer{Code: mqtt.QuotaExceeded, Note: 11}}} {
+		if err := r.Acknowledge(x.t, x.v, e.emit); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := []string{"PUBACK 1 Quota exceeded note 11", "PUBREC 2 note 22", "PUBACK 3 note 33"}
+	if !slices.Equal(e, want) {
+		t.Errorf("got %q, want %q", e, want)
 	}
 }
 
@@ -375,12 +396,12 @@ func TestPublisherCostsNoAllocation(t *testing.T) {
 		r := newRig(t)
 		r.connect(kind())
 		one, two := inbound(1, 1), inbound(2, 2)
-		emit := func(mqtt.Type, uint16, mqtt.ReasonCode) {}
+		emit := func(mqtt.Type, uint16, Answer) {}
 		if n := testing.AllocsPerRun(1000, func() {
 			in, _ := r.Publish(one)
-			r.Acknowledge(in.Ticket, mqtt.Success, emit)
+			r.Acknowledge(in.Ticket, Answer{}, emit)
 			in, _ = r.Publish(two)
-			r.Acknowledge(in.Ticket, mqtt.Success, emit)
+			r.Acknowledge(in.Ticket, Answer{}, emit)
 			r.Pubrel(2)
 		}); n != 0 {
 			t.Errorf("%s: %v allocations for a PUBLISH of QoS 1 and one of QoS 2", name, n)

@@ -1,7 +1,5 @@
 package session
 
-import "github.com/millrace-mq/millrace/mqtt"
-
 // Ticket stands for one inbound PUBLISH of QoS 1 or 2, from Publish to Acknowledge. It is never used twice in the life of a
 // session, so that an acknowledgement that comes after the connection went finds nothing to do. Zero is of QoS 0.
 type Ticket uint64
@@ -33,8 +31,8 @@ func (t Ticket) repeats() bool  { return t&ticketRepeats != 0 }
 
 // arrival is one inbound PUBLISH whose acknowledgement has not left.
 type arrival struct {
+	answer  Answer // once done
 	id      uint16
-	code    mqtt.ReasonCode // once done
 	qos2    bool
 	done    bool // leaves when its turn has come
 	repeats bool // a duplicate of a message of QoS 2

@@ -389,15 +389,15 @@ func (m *model) publish(t *rapid.T) {
 
 // expectClosed refuses a message of an old client, whose connection must end.
 func (m *model) expectClosed(t *rapid.T, ticket Ticket, code mqtt.ReasonCode) {
-	if err := m.s.Acknowledge(ticket, code, m.unwanted(t)); err == nil {
+	if err := m.s.Acknowledge(ticket, Answer{Code: code}, m.unwanted(t)); err == nil {
 		t.Fatal("an old client was told of a refusal")
 	}
 	m.close(t)
 }
 
-func (m *model) unwanted(t *rapid.T) func(mqtt.Type, uint16, mqtt.ReasonCode) {
-	return func(kind mqtt.Type, id uint16, code mqtt.ReasonCode) {
-		t.Fatalf("unwanted %v of %d: %v", kind, id, code)
+func (m *model) unwanted(t *rapid.T) Emit {
+	return func(kind mqtt.Type, id uint16, v Answer) {
+		t.Fatalf("unwanted %v of %d: %v", kind, id, v.Code)
 	}
 }
 
@@ -442,7 +442,7 @@ func (m *model) stillThere(o openTicket) bool {
 // settle acknowledges and compares what leaves.
 func (m *model) settle(t *rapid.T, ticket Ticket, code mqtt.ReasonCode) {
 	var got, wanted emitted
-	if err := m.s.Acknowledge(ticket, code, got.emit); err != nil {
+	if err := m.s.Acknowledge(ticket, Answer{Code: code}, got.emit); err != nil {
 		t.Fatal(err)
 	}
 	for len(m.arrivals) > 0 && m.arrivals[0].done {
@@ -455,7 +455,7 @@ func (m *model) settle(t *rapid.T, ticket Ticket, code mqtt.ReasonCode) {
 				m.held[a.id] = true
 			}
 		}
-		wanted.emit(kind, a.id, a.code)
+		wanted.emit(kind, a.id, Answer{Code: a.code})
 	}
 	if !slices.Equal(got, wanted) {
 		t.Fatalf("acknowledgements %v, want %v", got, wanted)

@@ -189,10 +189,13 @@ func inbound(qos byte, id uint16, properties ...property) *mqtt.Publish {
 // emitted collects acknowledgements.
 type emitted []string
 
-func (e *emitted) emit(t mqtt.Type, id uint16, code mqtt.ReasonCode) {
+func (e *emitted) emit(t mqtt.Type, id uint16, v Answer) {
 	s := fmt.Sprintf("%v %d", t, id)
-	if code != mqtt.Success {
-		s += " " + code.String()
+	if v.Code != mqtt.Success {
+		s += " " + v.Code.String()
+	}
+	if v.Note != 0 {
+		s += fmt.Sprintf(" note %d", v.Note)
 	}
 	*e = append(*e, s)
 }
@@ -200,7 +203,7 @@ func (e *emitted) emit(t mqtt.Type, id uint16, code mqtt.ReasonCode) {
 func (r *rig) acknowledge(t Ticket, code mqtt.ReasonCode) []string {
 	r.Helper()
 	var e emitted
-	if err := r.Acknowledge(t, code, e.emit); err != nil {
+	if err := r.Acknowledge(t, Answer{Code: code}, e.emit); err != nil {
 		r.Fatalf("Acknowledge: %v", err)
 	}
 	return e
