@@ -16,7 +16,7 @@ import (
 //	| username |                                            when its flag is set
 //	| password |                                            when its flag is set
 type Connect struct {
-	Version    Version // of the packet, or, after an Error, of the CONNACK that may answer it
+	Version    Version // of the packet, or, after an Error, of the CONNACK that may answer it; 0: nobody can tell
 	CleanStart bool    // Clean Session in V311
 	KeepAlive  uint16  // seconds; 0: none
 	Properties Properties
@@ -96,6 +96,7 @@ func (c *Connect) takeProtocol(body []byte) (rest []byte, err error) {
 	if !bytes.HasPrefix(body, protocolName) {
 		name, _, ok := takeBinary(body)
 		if !ok {
+			c.Version = 0
 			return nil, errTruncated
 		}
 		if string(name) == string(protocolName310[2:]) {
@@ -105,6 +106,7 @@ func (c *Connect) takeProtocol(body []byte) (rest []byte, err error) {
 	}
 	level, rest, ok := takeByte(body[len(protocolName):])
 	if !ok {
+		c.Version = 0
 		return nil, errTruncated
 	}
 	switch Version(level) {

@@ -55,7 +55,7 @@ func (l *link) onAuth(w *worker, h mqtt.Header, body []byte) error {
 	step, err := x.Continue(p, l.opener())
 	switch {
 	case err != nil && l.state == linkAuth:
-		l.refuse(w, err)
+		l.refuse(w, err, l.more.connect.packet)
 		return nil
 	case err != nil:
 		return err

@@ -37,12 +37,13 @@ func (l *link) onConnect(w *worker, body []byte) error {
 	p := &w.connect
 	err := p.Decode(body)
 	l.version = p.Version
-	if err == nil {
-		w.pending = pendingConnect{packet: p, body: body}
-		err = l.authenticate(w, &w.pending)
-	}
 	if err != nil {
-		l.refuse(w, err)
+		l.refuse(w, err, nil)
+		return nil
+	}
+	w.pending = pendingConnect{packet: p, body: body}
+	if err = l.authenticate(w, &w.pending); err != nil {
+		l.refuse(w, err, p)
 	}
 	return nil
 }
@@ -132,7 +133,9 @@ func (l *link) claim(w *worker, pending *pendingConnect) {
 	if !existed {
 		if !l.attach(w, c, pending) {
 			l.claim(w, pending)
+			return
 		}
+		l.conn.Resume() // it was paused if the client it first found has ended meanwhile
 		return
 	}
 	l.state = linkWaiting
@@ -209,7 +212,7 @@ func (l *link) attach(w *worker, c *client, pending *pendingConnect) bool {
 	accept, err := c.sess.Connect(now, p, resumed)
 	if err != nil {
 		c.mu.Unlock()
-		l.refuse(w, err)
+		l.refuse(w, err, p)
 		w.windUp(c, will, moved)
 		w.expire(c, now)
 		return true
@@ -251,16 +254,33 @@ func (l *link) answer(w *worker, pending *pendingConnect, accept *session.Accept
 		ack.Properties.ResponseInfo = []byte(info)
 		ack.Properties.Has = ack.Properties.Has.With(mqtt.PropResponseInfo)
 	}
-	l.sendPacket(w, ack)
+	s := w.turn.End(ack.Append(w.turn.Begin(smallPacket), l.version))
+	if !l.fits(s.Len()) { // there is nothing that the client could be told ([MQTT-3.14.0-1])
+		l.log(slog.LevelInfo, "CONNACK too large for the client", "bytes", s.Len())
+		l.state = linkEnding
+		l.conn.Close(w.turn)
+		return
+	}
+	l.put(w, s)
+	w.count(PacketsSent, 1)
 }
 
-// refuse answers a CONNECT that is not accepted, and ends the connection.
-func (l *link) refuse(w *worker, err error) {
+// refuse answers a CONNECT that is not accepted, and ends the connection. p is nil when it could not be read.
+func (l *link) refuse(w *worker, err error, p *mqtt.Connect) {
 	code, reason := consequence(err)
 	w.count(ConnectsRefused, 1)
 	l.log(slog.LevelInfo, "connect refused", "reason", code.String(), "detail", reason)
+	if p == nil {
+		reason = "" // for want of the client's maximum packet size
+	}
 	if ack, ok := refusal(l.version, code, reason); ok {
-		l.sendPacket(w, ack)
+		s := w.turn.End(ack.Append(w.turn.Begin(smallPacket), l.version))
+		if p != nil && !fits(p, s.Len()) { // the code alone says enough ([MQTT-3.2.2-19])
+			ack.Properties.Reset()
+			s = w.turn.End(ack.Append(w.turn.Begin(smallPacket), l.version))
+		}
+		l.put(w, s)
+		w.count(PacketsSent, 1)
 	}
 	l.state = linkEnding
 	l.conn.Close(w.turn)

@@ -173,7 +173,13 @@ func (l *link) sendDisconnect(w *worker, code mqtt.ReasonCode, reason, server st
 		d.Properties.ServerReference = []byte(server)
 		d.Properties.Has = d.Properties.Has.With(mqtt.PropServerReference)
 	}
-	l.sendPacket(w, &d)
+	s := w.turn.End(d.Append(w.turn.Begin(smallPacket), l.version))
+	if !l.fits(s.Len()) { // the code alone says enough ([MQTT-3.14.2-3])
+		d = mqtt.Disconnect{Code: code}
+		s = w.turn.End(d.Append(w.turn.Begin(smallPacket), l.version))
+	}
+	l.put(w, s)
+	w.count(PacketsSent, 1)
 }
 
 // put hands encoded bytes to the connection.
@@ -182,12 +188,38 @@ func (l *link) put(w *worker, s netpoll.Segment) {
 	l.conn.Send(w.turn, s)
 }
 
-// sendPacket sends a packet other than PUBLISH and its acknowledgements, which as a rule is small.
-func (l *link) sendPacket(w *worker, p interface {
-	Append([]byte, mqtt.Version) []byte
-}) {
-	l.put(w, w.turn.End(p.Append(w.turn.Begin(smallPacket), l.version)))
+// packet is one that is encoded for one link alone.
+type packet interface {
+	Append(dst []byte, v mqtt.Version) []byte
+}
+
+// sendPacket sends a packet other than PUBLISH and its acknowledgements, which as a rule is small. One that the client does
+// not take, and that cannot be left out, ends the connection ([MQTT-3.1.2-24]).
+func (l *link) sendPacket(w *worker, p packet) {
+	s := w.turn.End(p.Append(w.turn.Begin(smallPacket), l.version))
+	if !l.fits(s.Len()) {
+		l.log(slog.LevelInfo, "packet too large for the client", "bytes", s.Len())
+		l.quit(w, mqtt.PacketTooLarge, "", "")
+		return
+	}
+	l.put(w, s)
 	w.count(PacketsSent, 1)
+}
+
+// fits tells whether the client takes a packet of so many bytes.
+func (l *link) fits(size int) bool {
+	switch {
+	case l.client != nil:
+		return l.client.sess.Fits(size)
+	case l.more != nil && l.more.connect != nil:
+		return fits(l.more.connect.packet, size)
+	}
+	return true
+}
+
+// fits tells the same of a client that has sent no more than its CONNECT.
+func fits(p *mqtt.Connect, size int) bool {
+	return !p.Properties.Has.Contains(mqtt.PropMaximumPacketSize) || size <= int(p.Properties.MaximumPacketSize)
 }
 
 // smallPacket is the size that most packets other than PUBLISH are below; a longer one costs a copy.

@@ -14,6 +14,8 @@ type merger struct {
 
 func (g *merger) add(s *subscription) bool {
 	c := owner(s)
+	c.mu.Lock() // the options of a subscription may change
+	defer c.mu.Unlock()
 	if s.NoLocal && c.sess.Number == g.sender {
 		return true
 	}

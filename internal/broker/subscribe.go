@@ -54,11 +54,8 @@ func (l *link) subscribe(w *worker, f *mqtt.Subscription, id uint32) (mqtt.Reaso
 	c := l.client
 	c.mu.Lock()
 	code, old, err := c.sess.Subscribe(s)
-	if err == nil && !code.IsError() {
-		w.b.hook(s)
-		if old != nil {
-			w.b.unhook(old)
-		}
+	if err == nil && !code.IsError() && old == nil {
+		w.b.hook(s) // an old one keeps its place in the router, with new options
 	}
 	c.mu.Unlock()
 	if err != nil || code.IsError() {

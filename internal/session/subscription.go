@@ -75,8 +75,9 @@ type subIndex struct {
 	at   map[string]int // where in list
 }
 
-// Subscribe adds a subscription, or puts it in the place of the one with the same filter, which it returns as old
-// ([MQTT-3.8.4-3]). code is for SUBACK: the granted quality of service, to which sub.QoS is lowered, or a failure, after
+// Subscribe adds a subscription, or gives its options to the one with the same filter, which stays and is returned as
+// old ([MQTT-3.8.4-3]): a router that refers to that one has nothing to change, so that no message is lost or comes twice
+// meanwhile ([MQTT-3.8.4-4]). code is for SUBACK: the granted quality of service, to which sub.QoS is lowered, or a failure, after
 // which nothing has changed. In 3.1.1 every failure is 0x80, which the codec sees to. An error ends the connection. The filter
 // must be valid (package topic).
 func (s *Session) Subscribe(sub *Subscription) (code mqtt.ReasonCode, old *Subscription, err error) {
@@ -96,8 +97,7 @@ func (s *Session) Subscribe(sub *Subscription) (code mqtt.ReasonCode, old *Subsc
 	link := s.find(sub.Filter)
 	if link != nil {
 		old = *link
-		sub.next, *link = old.next, sub
-		old.next = nil
+		old.SubOptions = sub.SubOptions
 		return mqtt.ReasonCode(sub.QoS), old, nil
 	}
 	if l.MaxSubscriptions > 0 && s.Subscriptions() >= l.MaxSubscriptions {
