@@ -82,7 +82,7 @@ func smallAcks(e *env) {
 	for _, limit := range []uint32{5, 8, 16, 32} {
 		c := e.dial("c")
 		c.Write(wire.Connect{Version: e.version, ClientID: e.id("c"), Clean: true, Props: []wire.Prop{wire.Num(wire.MaximumPacketSize, limit)}}.Bytes())
-		p, err := c.Take(wire.Patience)
+		p, err := c.Answer()
 		if err != nil && limit < 32 {
 			continue // CONNACK itself does not fit
 		}

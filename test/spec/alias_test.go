@@ -91,6 +91,7 @@ func aliasesEnd(e *env) {
 			p.Publish(wire.Publish{Topic: topic, Payload: "x", QoS: 1})
 			sub.Message()
 		}
+		sub.Ping() // the acknowledgements have arrived
 		sub.Close()
 		sub, _ = e.resume("sub", wire.Num(wire.TopicAliasMaximum, 5))
 		p.Publish(wire.Publish{Topic: topic, Payload: "y", QoS: 1})

@@ -128,7 +128,7 @@ func connackCodes(e *env) {
 	for _, connect := range []wire.Connect{good, bad, method, twice, will} {
 		c := e.dial("c")
 		c.Write(connect.Bytes())
-		p, err := c.Take(wire.Patience)
+		p, err := c.Answer()
 		if err == nil && (p.Type != wire.CONNACK || !connackReasons[p.Code]) {
 			e.Errorf("CONNECT was answered with %v", p)
 		}

@@ -27,7 +27,7 @@ var connectStatements = []statement{
 	{v5: "3.1.2-25", says: "A message that is too large for a client is dropped as if it had been delivered.", test: tooLargeIsDone},
 	{v5: "3.1.2-28", says: "With request response information 0 the server returns no response information.", test: responseInformation},
 	{v5: "3.1.2-29", says: "With request problem information 0 only PUBLISH, CONNACK and DISCONNECT carry a reason string or user properties.", test: problemInformation},
-	{v5: "3.1.2-30", says: "A client that named an authentication method sends AUTH and DISCONNECT only, until CONNACK.", why: client},
+	{v5: "3.1.2-30", says: "A client that named an authentication method sends AUTH and DISCONNECT only, until CONNACK.", test: authWrongCode},
 	{v3: "3.1.3-1", v5: "3.1.3-1", says: "The payload of CONNECT has its fields in order.", test: payloadOrder},
 	{v3: "3.1.3-3", v5: "3.1.3-3", says: "The client identifier is there, first in the payload.", test: identifierMissing},
 	{v3: "3.1.3-4", v5: "3.1.3-4", says: "The client identifier is a UTF-8 string.", test: illFormedIn("client-id")},
@@ -92,7 +92,9 @@ func protocolName(e *env) {
 func protocolLevel(e *env) {
 	for _, level := range []byte{0, 1, 3, 6, 7, 0x7f, 0x84, 0x85, 0xff} {
 		c := e.dial("level")
-		c.Write(wire.Connect{Version: level, ClientID: e.id("x"), Clean: true}.Bytes(), wire.Pingreq())
+		packet := wire.Connect{Version: e.version, ClientID: e.id("x"), Clean: true}.Bytes()
+		packet[8] = level
+		c.Write(packet, wire.Pingreq())
 		rejectedLevel(e, c, !e.v5())
 	}
 }

@@ -57,7 +57,7 @@ func unaltered(props ...wire.Prop) func(e *env) {
 			if m := now.Deliver(topic, "none"); len(m.Props) > 0 {
 				e.Errorf("published without properties, came %v", m)
 			}
-			p.Publish(wire.Publish{Topic: topic, Retain: true})
+			p.Publish(wire.Publish{Topic: topic, QoS: 1, Retain: true})
 		}
 	}
 }

@@ -240,7 +240,7 @@ func notAuthorized(e *env) {
 		c := e.join("c")
 		c.Write(wire.Publish{Topic: "$SYS/spec/" + e.id("c"), Payload: "x", QoS: qos, ID: 5}.Bytes(e.version), wire.Pingreq())
 		for {
-			p, err := c.Take(wire.Patience)
+			p, err := c.Answer()
 			if err != nil || p.Type == wire.PINGRESP {
 				break
 			}

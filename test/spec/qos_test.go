@@ -272,7 +272,8 @@ func resentInOrder(e *env) {
 		p.Publish(wire.Publish{Topic: topic, Payload: "new", QoS: qos})
 		s, _ = e.resume("s")
 		for _, payload := range append(want[:len(want):len(want)], "new") {
-			if m := s.Message(); string(m.Payload) != payload || m.Dup() != (payload != "new") {
+			// The last one may have gone to the old connection, whose end takes its time.
+			if m := s.Message(); string(m.Payload) != payload || !m.Dup() && payload != "new" {
 				e.Fatalf("want %s again, got %v", payload, m)
 			}
 		}
@@ -296,8 +297,11 @@ func ackOrder(e *env) {
 			if got := p.Expect(kind); got.ID != id {
 				e.Fatalf("want %s for %d next, got %v", wire.TypeName(kind), id, got)
 			}
-			if qos == 2 {
-				defer p.Write(wire.Ack(wire.PUBREL, id))
+		}
+		for i := range uint16(15) {
+			if id := (i*7919 + 13) | 1; qos == 2 {
+				p.Write(wire.Ack(wire.PUBREL, id))
+				p.Expect(wire.PUBCOMP)
 			}
 		}
 	}

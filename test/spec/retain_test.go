@@ -27,6 +27,7 @@ var retainStatements = []statement{
 func (e *env) retain(p *wire.Conn, topic, payload string, qos byte) {
 	e.Helper()
 	p.Publish(wire.Publish{Topic: topic, Payload: payload, QoS: qos, Retain: true})
+	p.Ping() // QoS 0 is not acknowledged
 }
 
 func retainStored(e *env) {
@@ -105,12 +106,14 @@ func retainUntouched(e *env) {
 	p, topic := e.join("p"), e.topic("a")
 	for qos := range byte(3) {
 		p.Publish(wire.Publish{Topic: topic, Payload: "passing", QoS: qos})
+		p.Ping()
 		e.absent(p, e.watch("none", topic))
 	}
 	e.retain(p, topic, "kept", 1)
 	for qos := range byte(3) {
 		for _, payload := range []string{"passing", ""} {
 			p.Publish(wire.Publish{Topic: topic, Payload: payload, QoS: qos})
+			p.Ping()
 			s := e.watch("s", topic)
 			s.Deliver(topic, "kept")
 			e.absent(p, s)

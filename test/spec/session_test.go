@@ -36,6 +36,7 @@ func sessionResumed(e *env) {
 		}
 		c.Publish(wire.Publish{Topic: topic, Payload: "x", QoS: 1})
 		c.Deliver(topic, "x")
+		c.Ping() // the acknowledgement has arrived
 		if i == 1 {
 			c.Close()
 		} else {
@@ -182,6 +183,7 @@ func takeover(e *env) {
 	pub := e.join("p")
 	pub.Publish(wire.Publish{Topic: topic, Payload: "x", QoS: 1})
 	second.Deliver(topic, "x")
+	second.Ping()  // the acknowledgement has arrived
 	for range 20 { // many times, one is left
 		next, _ := e.resume("c")
 		second.Refused(0x8E)

@@ -20,7 +20,7 @@ func shareNames(e *env) {
 	for _, filter := range []string{"$share//a", "$share/g", "$share/g/", "$share/", "$share/g+/a", "$share/#/a", "$share/+/a", "$share/g#/a", "$share/g/a#", "$share/g/#/a"} {
 		c := e.join("c")
 		c.Write(wire.Subscribe(e.version, 1, []wire.Sub{{Filter: filter, Options: 1}}))
-		p, err := c.Take(wire.Patience)
+		p, err := c.Answer()
 		if err == nil && (p.Type == wire.SUBACK && p.Codes[0] < 0x80 || p.Type == wire.DISCONNECT && p.Code < 0x80) {
 			e.Errorf("SUBSCRIBE %q was answered with %v", filter, p)
 		}

@@ -195,7 +195,7 @@ func subackCodes(e *env) {
 		for options := range byte(3) {
 			c := e.join("c")
 			c.Write(wire.Subscribe(e.version, 1, []wire.Sub{{Filter: filter, Options: options}}))
-			p, err := c.Take(wire.Patience)
+			p, err := c.Answer()
 			if err != nil || p.Type == wire.DISCONNECT {
 				continue // refused as malformed, which other tests are about
 			}

@@ -121,7 +121,7 @@ func unsubackCodes(e *env) {
 	for _, filter := range []string{"a", "#", "a#", "", "$share/g/a", "$share//a", "$share/g"} {
 		c := e.join("c")
 		c.Write(wire.Unsubscribe(e.version, 1, []string{filter}))
-		p, err := c.Take(wire.Patience)
+		p, err := c.Answer()
 		if err != nil || p.Type == wire.DISCONNECT {
 			continue
 		}

@@ -90,6 +90,7 @@ func (c *Conn) TryWrite(bs ...[]byte) error {
 // Take gives the next packet, or io.EOF when the server closed the connection
 // (in whichever way), or a timeout when nothing came within d.
 func (c *Conn) Take(d time.Duration) (Packet, error) {
+	c.tb.Helper()
 	if len(c.held) > 0 {
 		p := c.held[0]
 		c.held = c.held[1:]
@@ -99,6 +100,10 @@ func (c *Conn) Take(d time.Duration) (Packet, error) {
 }
 
 func (c *Conn) fresh(d time.Duration) (Packet, error) {
+	c.tb.Helper()
+	if c.in == nil {
+		return Packet{}, io.EOF
+	}
 	c.net.SetReadDeadline(time.Now().Add(d))
 	raw, err := c.raw()
 	if err != nil {
@@ -197,6 +202,8 @@ func (c *Conn) Closed() []Packet {
 	for deadline := time.Now().Add(Patience); ; {
 		p, err := c.Take(time.Until(deadline))
 		if err == io.EOF {
+			c.net.Close()
+			c.in = nil
 			return before
 		}
 		if err != nil {
@@ -253,6 +260,7 @@ func (c *Conn) oneOf(p Packet, codes []byte) {
 func (c *Conn) Close() {
 	c.note("-> closed")
 	c.net.Close()
+	c.in, c.held = nil, nil // a test may leave thousands behind
 }
 
 // Ping makes a round trip: what the server had sent to this connection before
@@ -276,4 +284,15 @@ func (c *Conn) Quiet() {
 func (c *Conn) ID() uint16 {
 	c.nextID++
 	return c.nextID
+}
+
+// Answer gives the next packet, or io.EOF when the server closed the connection
+// instead. That neither comes fails the test.
+func (c *Conn) Answer() (Packet, error) {
+	c.tb.Helper()
+	p, err := c.Take(Patience)
+	if err != nil && err != io.EOF {
+		c.fatal("neither an answer nor the end: %v", err)
+	}
+	return p, err
 }
