@@ -17,6 +17,7 @@ const maxEvents = 256
 const (
 	wakeEvent      = ^uint64(0)
 	listenerEvents = 1 << 63 // plus the index of the listener
+	guestEvents    = 3 << 62 // plus the index of the loop
 )
 
 // epoll is the waiter of the epoll back end.
@@ -82,10 +83,10 @@ func (e *epoll) poll() bool {
 }
 
 // wait takes events, and parks the goroutine if there are none.
-func (e *epoll) wait(timeout int64) {
+func (e *epoll) wait(timeout int64) bool {
 	e.found = 0
 	if e.poll() || timeout == 0 {
-		return
+		return false
 	}
 	e.setAlarm(timeout)
 	// The only error is that the deadline has passed.
@@ -93,6 +94,16 @@ func (e *epoll) wait(timeout int64) {
 		e.alarm = time.Time{}
 		e.file.SetReadDeadline(e.alarm)
 	}
+	return true
+}
+
+func (e *epoll) invite(guest waiter, index int) error {
+	return e.control(unix.EPOLL_CTL_ADD, guest.(*epoll).fd, unix.EPOLLIN, guestEvents|uint64(index))
+}
+
+func (e *epoll) dismiss(guest waiter) {
+	// It is there, so this cannot fail.
+	_ = e.control(unix.EPOLL_CTL_DEL, guest.(*epoll).fd, 0, 0)
 }
 
 // setAlarm sees to it that wait ends after timeout milliseconds. One that is set and comes earlier is left: it wakes the loop
@@ -114,6 +125,8 @@ func (e *epoll) dispatch(l *Loop) {
 		number := uint64(uint32(ev.Fd)) | uint64(uint32(ev.Pad))<<32
 		switch {
 		case number == wakeEvent: // edge-triggered: the counter need not be read
+		case number&guestEvents == guestEvents:
+			l.guestReady(int(number &^ guestEvents))
 		case number&listenerEvents != 0:
 			l.acceptAll(int(number &^ listenerEvents))
 		default:

@@ -11,12 +11,16 @@ import (
 
 // waiter is what a loop sleeps in. There is one per back end.
 type waiter interface {
-	// wait returns when something happened, or after timeout milliseconds (negative: no limit; 0: at once).
-	wait(timeout int64)
+	// wait returns when something happened, or after timeout milliseconds (negative: no limit; 0: at once), and tells
+	// whether it slept.
+	wait(timeout int64) bool
 	// dispatch handles what wait found.
 	dispatch(l *Loop)
 	// wake ends a wait, from any goroutine.
 	wake()
+	// invite lets wait return, and dispatch say guestReady, when another waiter has something; dismiss undoes it.
+	invite(guest waiter, index int) error
+	dismiss(guest waiter)
 	close()
 }
 
@@ -39,6 +43,8 @@ type Loop struct {
 	std   map[*Conn]struct{} // connections of the portable back end
 	gens  uint32
 	ended bool
+
+	crew crew
 }
 
 // Index returns the number of the loop, from 0.
@@ -51,18 +57,50 @@ func (l *Loop) Connections() int { return int(l.conns.Load()) }
 func (l *Loop) run() {
 	defer l.poller.loops.done.Done()
 	for !l.ended {
-		timeout := l.timeout()
-		if timeout != 0 {
-			l.box.sleeping.Store(true)
-			if l.box.filled.Load() {
-				timeout = 0
-			}
+		rested := l.sleep()
+		begin := time.Now()
+		l.pass(begin)
+		l.passGuests()
+		end := time.Now()
+		l.crew.note(begin, end, rested)
+		switch {
+		case l.wantsAboard(end):
+			l.board()
+		case l.index == 0 && l.crew.landing:
+			l.crew.landing = false
+			l.land(true)
 		}
-		l.poll.wait(timeout)
-		l.box.sleeping.Store(false)
-		l.pass()
 	}
+	l.retire()
 	l.box.end(l.poll)
+}
+
+// sleep waits until the loop or one of its guests has something to do, and tells whether that took any time.
+func (l *Loop) sleep() (rested bool) {
+	guests := l.guests()
+	timeout := l.timeout()
+	for _, g := range guests {
+		due := g.timeout()
+		g.crew.ready = g.crew.ready || due == 0
+		if timeout < 0 || due >= 0 && due < timeout {
+			timeout = due
+		}
+	}
+	if timeout != 0 {
+		filled := l.box.sleep()
+		for _, g := range guests {
+			filled = g.box.sleep() || filled
+		}
+		if filled {
+			timeout = 0
+		}
+	}
+	rested = l.poll.wait(timeout)
+	l.box.sleeping.Store(false)
+	for _, g := range l.guests() { // some may have come meanwhile
+		g.box.sleeping.Store(false)
+	}
+	return rested
 }
 
 // timeout returns for how many milliseconds the loop may sleep.
@@ -75,8 +113,7 @@ func (l *Loop) timeout() int64 {
 
 // pass is one turn. Input comes before alarms, so that a client whose packet was in time does not lose to a loop that
 // was late.
-func (l *Loop) pass() {
-	now := time.Now()
+func (l *Loop) pass(now time.Time) {
 	l.turn.start(now)
 	l.wheel.at(now.Sub(l.poller.start).Milliseconds())
 	l.poll.dispatch(l)

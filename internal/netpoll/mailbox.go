@@ -44,12 +44,24 @@ func (l *Loop) attend(c *Conn) {
 	l.rouse()
 }
 
+// sleep notes that the loop is about to sleep, and tells whether it must not since there is mail.
+func (b *mailbox) sleep() bool {
+	b.sleeping.Store(true)
+	return b.filled.Load()
+}
+
 // rouse wakes the loop if it sleeps.
 func (l *Loop) rouse() {
 	b := &l.box
 	if !b.sleeping.Load() || !b.sleeping.Swap(false) {
 		return
 	}
+	l.nudge()
+}
+
+// nudge ends the loop's sleep, if it has not ended itself.
+func (l *Loop) nudge() {
+	b := &l.box
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.ended {

@@ -26,6 +26,7 @@ type Poller struct {
 		all atomic.Pointer[[]*Listener] // copied on change, under mu
 	}
 	stopping atomic.Bool
+	boarding sync.Mutex // guards the changes of who drives which loop, see crew
 }
 
 // New starts the loops. Stop ends them.
@@ -54,6 +55,7 @@ func New(o Options) (*Poller, error) {
 		}
 		p.loops.all = append(p.loops.all, newLoop(p, i, poll))
 	}
+	p.loops.all[0].crew.guests.Store(new([]*Loop))
 	p.loops.done.Add(o.Loops)
 	for _, l := range p.loops.all {
 		go l.run()
@@ -64,6 +66,7 @@ func New(o Options) (*Poller, error) {
 func newLoop(p *Poller, index int, poll waiter) *Loop {
 	l := &Loop{poller: p, index: index, poll: poll, buf: make([]byte, maxMoved+readSize)}
 	l.turn.loop = l
+	l.crew.home = make(chan struct{}, 1)
 	l.std = make(map[*Conn]struct{})
 	return l
 }

@@ -1,6 +1,7 @@
 package netpoll
 
 import (
+	"errors"
 	"net"
 	"time"
 
@@ -169,7 +170,12 @@ func newSleeper() *sleeper {
 	return s
 }
 
-func (s *sleeper) wait(timeout int64) {
+// invite refuses: loops that sleep in a channel do not share it.
+func (s *sleeper) invite(waiter, int) error { return errors.ErrUnsupported }
+
+func (s *sleeper) dismiss(waiter) {}
+
+func (s *sleeper) wait(timeout int64) bool {
 	switch {
 	case timeout == 0:
 		select {
@@ -186,6 +192,7 @@ func (s *sleeper) wait(timeout int64) {
 		}
 		s.timer.Stop()
 	}
+	return timeout != 0
 }
 
 func (s *sleeper) dispatch(*Loop) {}
