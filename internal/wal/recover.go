@@ -31,6 +31,10 @@ type recovery struct {
 	tail    scanned
 	coldEnd map[*segment]scanned
 
+	// Parts of snapshots, and ends of some whose first parts are not in the chain.
+	hotParts, coldParts map[partKey]place
+	ends                []openEnd
+
 	image []byte
 	last  *group // of the last record, to save a look-up
 	// problem is called with what is wrong. The recovery goes on as well as it
@@ -41,6 +45,7 @@ type recovery struct {
 }
 
 func (r *recovery) run() error {
+	r.hotParts = make(map[partKey]place)
 	if err := r.openAll(); err != nil {
 		return err
 	}
@@ -266,11 +271,13 @@ func (r *recovery) replay(s *segment, off int64, rec *record) error {
 			stale = append(stale, s)
 		}
 	case kindChunk:
+		r.hotParts[partKey{g.id, rec.index, rec.term}] = place{seg: s, off: off, len: len(rec.payload)}
 		d.addChunk(rec.index, int(rec.term), place{seg: s, off: off, len: len(rec.payload)})
 	case kindSnapshot:
 		return r.endSnapshot(s, off, d, rec)
 	case kindRemove:
 		stale = append(d.remove(), s)
+		r.ends = slices.DeleteFunc(r.ends, func(e openEnd) bool { return e.g == g })
 		past := horizon{hot: s.epoch, cold: rec.term}
 		*a = appended{void: past, born: past, voidSeg: s}
 	case kindVoid:
@@ -308,9 +315,11 @@ func (r *recovery) endSnapshot(s *segment, off int64, d *onDisk, rec *record) er
 	if len(rec.payload) != 8 {
 		return r.problem(s.corrupt(off, "end of snapshot of a wrong length"))
 	}
-	// Parts may be missing: those of a snapshot that was copied to a cold
-	// segment, whose beginning is gone from the chain.
-	d.endSnapshot(s, rec.index, int(rec.term), binary.LittleEndian.Uint64(rec.payload))
+	if !d.endSnapshot(s, rec.index, int(rec.term), binary.LittleEndian.Uint64(rec.payload)) {
+		// Its beginning is gone from the chain: it is in a cold segment, or
+		// the whole is.
+		r.ends = append(r.ends, openEnd{g: r.group(rec.group), seg: s, index: rec.index, parts: rec.term})
+	}
 	return nil
 }
 
@@ -330,8 +339,8 @@ func (r *recovery) group(id uint64) *group {
 // replayCold fills in what is older than the chain.
 func (r *recovery) replayCold() error {
 	r.coldEnd = make(map[*segment]scanned)
+	r.coldParts = make(map[partKey]place)
 	older := make(map[*group][]run)
-	parts := make(map[partKey]place)
 	for _, s := range r.cold {
 		var err error
 		if r.image, err = s.load(r.image); err != nil {
@@ -354,9 +363,9 @@ func (r *recovery) replayCold() error {
 				}
 				moves[g].add(p, rec)
 			case rec.kind == kindChunk && !g.app.born.hides(s):
-				parts[partKey{rec.group, rec.index, rec.term}] = p
+				r.coldParts[partKey{rec.group, rec.index, rec.term}] = p
 			case rec.kind == kindSnapshot && !g.app.born.hides(s):
-				g.mu.collect(s, parts, rec)
+				r.collect(openEnd{g: g, seg: s, index: rec.index, parts: rec.term})
 			}
 			return nil
 		})
@@ -372,6 +381,9 @@ func (r *recovery) replayCold() error {
 		r.bytes += res.end
 		r.records += res.records
 	}
+	for _, e := range r.ends {
+		r.collect(e)
+	}
 	for _, g := range r.groups {
 		g.mu.prepend(append(older[g], g.mu.carried...))
 		g.mu.carried = nil
@@ -382,15 +394,27 @@ func (r *recovery) replayCold() error {
 // partKey names a part of a snapshot.
 type partKey struct{ group, index, part uint64 }
 
-// collect takes a snapshot whose parts stand in cold segments, not necessarily
-// one after the other, if it is newer than the one known.
-func (d *onDisk) collect(seg *segment, parts map[partKey]place, end *record) {
-	if end.index <= d.snap.index && len(d.snap.parts) > 0 {
+// openEnd is the end of a snapshot whose parts must be looked for.
+type openEnd struct {
+	g            *group
+	seg          *segment
+	index, parts uint64
+}
+
+// collect takes a snapshot whose parts stand in cold segments, or in these and
+// in the chain, if it is newer than the one known and all of it is there.
+func (r *recovery) collect(e openEnd) {
+	d := &e.g.mu.onDisk
+	if e.index <= d.snap.index && len(d.snap.parts) > 0 {
 		return
 	}
-	s := snapshot{index: end.index, end: seg}
-	for i := range end.term {
-		p, ok := parts[partKey{end.group, end.index, i}]
+	s := snapshot{index: e.index, end: e.seg}
+	for i := range e.parts {
+		k := partKey{e.g.id, e.index, i}
+		p, ok := r.hotParts[k]
+		if !ok {
+			p, ok = r.coldParts[k]
+		}
 		if !ok {
 			return
 		}
