@@ -106,32 +106,27 @@ func (l *Loop) board() {
 	<-l.crew.home
 }
 
-// land sends guests home: all of them, or those that have ended. By the host.
-func (l *Loop) land(all bool) {
+// land sends the guests home. By the host.
+func (l *Loop) land() {
 	if len(l.guests()) == 0 {
 		return
 	}
 	p := l.poller
 	p.boarding.Lock()
 	defer p.boarding.Unlock()
-	stay := []*Loop{}
 	for _, g := range l.guests() {
-		if !all && !g.ended {
-			stay = append(stay, g)
-			continue
-		}
 		l.poll.dismiss(g.poll)
 		g.crew.ready, g.crew.ashore = false, time.Now().Add(shoreLeave)
 		g.crew.aboard.Store(false)
 		g.crew.home <- struct{}{}
 	}
-	l.crew.guests.Store(&stay)
+	l.crew.guests.Store(new([]*Loop))
 }
 
 // retire sends everybody home for good. By the host when it ends.
 func (l *Loop) retire() {
 	for l.crew.guests.Load() != nil {
-		l.land(true)
+		l.land()
 		l.poller.boarding.Lock()
 		if len(l.guests()) == 0 {
 			l.crew.guests.Store(nil)
@@ -147,9 +142,9 @@ func (l *Loop) guestReady(index int) {
 	}
 }
 
-// passGuests drives the guests that have something to do.
+// passGuests drives the guests that have something to do. One that has ended meanwhile stays until the host ends too, as
+// Poller.Stop ends all.
 func (l *Loop) passGuests() {
-	ended := false
 	for _, g := range l.guests() {
 		if !g.crew.ready && !g.box.filled.Load() {
 			continue
@@ -157,9 +152,5 @@ func (l *Loop) passGuests() {
 		g.crew.ready = false
 		g.poll.wait(0)
 		g.pass(time.Now())
-		ended = ended || g.ended
-	}
-	if ended {
-		l.land(false)
 	}
 }

@@ -68,7 +68,7 @@ func (l *Loop) run() {
 			l.board()
 		case l.index == 0 && l.crew.landing:
 			l.crew.landing = false
-			l.land(true)
+			l.land()
 		}
 	}
 	l.retire()
