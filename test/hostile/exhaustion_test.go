@@ -17,18 +17,18 @@ import (
 func TestSlowSubscriber(t *testing.T) {
 	onOwn(t, []string{"limits.max_outbound_buffer=1MiB", "limits.max_queued_messages=100", "limits.max_queued_bytes=1MiB"}, func(h *hub) {
 		slow, fast, p := h.join(wire.V5, "slow"), h.join(wire.V5, "fast"), h.join(wire.V5, "p")
-		slow.Subscribe(h.topic("#"), 1)
-		fast.Subscribe(h.topic("#"), 1)
+		slow.Subscribe(h.topic("slow/#"), 1)
+		fast.Subscribe(h.topic("slow/#"), 1)
 		payload := strings.Repeat("x", 64<<10)
 		h.bounded(64*mib, func() {
 			for i := range 600 { // 37 MiB, at both QoS
-				p.Publish(wire.Publish{Topic: h.topic("a"), Payload: payload, QoS: byte(i % 2)})
+				p.Publish(wire.Publish{Topic: h.topic("slow/a"), Payload: payload, QoS: byte(i % 2)})
 				if got := fast.Message(); len(got.Payload) != len(payload) {
 					h.Fatalf("a message of %d bytes came to the other subscriber", len(got.Payload))
 				}
 			}
 		})
-		p.Publish(wire.Publish{Topic: h.topic("end"), Payload: "end", QoS: 1})
+		p.Publish(wire.Publish{Topic: h.topic("slow/end"), Payload: "end", QoS: 1})
 		n := 0
 		for {
 			m, err := slow.Take(wire.Patience)
@@ -41,7 +41,7 @@ func TestSlowSubscriber(t *testing.T) {
 			if m.Type == wire.PUBLISH && m.QoS() == 1 {
 				slow.TryWrite(wire.Ack(wire.PUBACK, m.ID))
 			}
-			if m.Topic == h.topic("end") {
+			if m.Topic == h.topic("slow/end") {
 				break
 			}
 			n++

@@ -35,7 +35,7 @@ var allowed = map[string]string{
 	"PUBREC":      "\x1f",
 	"PUBREL":      "\x1f",
 	"PUBCOMP":     "\x1f",
-	"DISCONNECT":  "\x11\x1f",
+	"DISCONNECT":  "\x11\x1c\x1f", // the server reference is of no use from a client, but not forbidden
 	"AUTH":        "\x15\x16\x1f",
 }
 
