@@ -11,6 +11,7 @@ type cycle struct {
 	start  int64
 	gap    float64
 	begun  int64 // connections started
+	limit  int64 // how many to start; 0: any number
 	leave  []uint32
 	ended  bool
 }
@@ -31,7 +32,7 @@ func (c *cycle) step(now int64) int64 {
 		c.e.depart(&c.e.clients[i], false)
 	}
 	c.leave = c.leave[:0]
-	for len(c.idle) > 0 && !c.ended {
+	for len(c.idle) > 0 && !c.ended && (c.limit == 0 || c.begun < c.limit) {
 		due := now
 		if c.gap > 0 {
 			due = c.start + int64(float64(c.begun)*c.gap)
@@ -79,11 +80,15 @@ type cycling struct {
 }
 
 func (c *cycling) step(now int64) (int64, bool) {
-	if now >= c.e.to || c.e.stage.Messages > 0 && c.begun >= int64(c.e.stage.Messages) {
+	c.limit = int64(c.e.stage.Messages)
+	if now >= c.e.to {
 		c.finish()
 		return now, true
 	}
 	next := c.cycle.step(now)
+	if c.limit > 0 && c.begun >= c.limit && len(c.idle) == len(c.list) {
+		return now, true
+	}
 	if len(c.leave) > 0 {
 		next = now
 	}

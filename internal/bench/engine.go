@@ -122,7 +122,7 @@ func newEngine(p Plan) (*engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	descriptorLimit()
+	DescriptorLimit()
 	e := &engine{
 		clock: newClock(p.Epoch), plan: p, remote: remote, poll: poll, in: make([]byte, 256<<10),
 		timed: newLatencies(), errors: map[string]uint64{},

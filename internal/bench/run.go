@@ -59,12 +59,12 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	if o.Workers == 0 {
-		o.Workers = (o.Scenario.Sockets() + sparePerWorker) / max(1, descriptorLimit()-2*sparePerWorker)
+		o.Workers = (o.Scenario.Sockets() + sparePerWorker) / max(1, DescriptorLimit()-2*sparePerWorker)
 		o.Workers = max(1, o.Workers+1)
 	}
-	if room := o.Workers * (descriptorLimit() - sparePerWorker); o.Scenario.Sockets() > room {
+	if room := o.Workers * (DescriptorLimit() - sparePerWorker); o.Scenario.Sockets() > room {
 		return nil, fmt.Errorf("%d sockets do not fit into %d workers of %d open files each: give more workers",
-			o.Scenario.Sockets(), o.Workers, descriptorLimit())
+			o.Scenario.Sockets(), o.Workers, DescriptorLimit())
 	}
 	c := &coordinator{options: o, notices: make(chan notice, 64), epoch: monotonic()}
 	c.result = &Result{

@@ -81,6 +81,7 @@ func TestParseTarget(t *testing.T) {
 		"mqtts://b.example":             {Transport: "tls", Host: "b.example:8883"},
 		"ws://b.example/x":              {Transport: "ws", Host: "b.example:8080", Path: "/x"},
 		"mqtt://me:secret@b.example:99": {Transport: "tcp", Host: "b.example:99", Username: "me", Password: "secret"},
+		":1884":                         {Transport: "tcp", Host: "127.0.0.1:1884"},
 		"::1":                           {Transport: "tcp", Host: "[::1]:1883"},
 	} {
 		got, err := ParseTarget(in)

@@ -209,8 +209,8 @@ func processCPU(pid int) (time.Duration, error) {
 	return time.Duration(ts.Nano()), err
 }
 
-// descriptorLimit raises the soft limit of open files to the hard one and returns it.
-func descriptorLimit() int {
+// DescriptorLimit raises the soft limit of open files to the hard one and returns it.
+func DescriptorLimit() int {
 	var l unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &l) != nil {
 		return 1024

@@ -52,7 +52,7 @@ func (*poller) wake()                                {}
 func (*poller) awake()                               {}
 func (*poller) remove(int32)                         {}
 func monotonic() int64                               { return time.Now().UnixNano() }
-func descriptorLimit() int                           { return 1024 }
+func DescriptorLimit() int                           { return 1024 }
 
 func processCPU(int) (time.Duration, error) {
 	return 0, errors.New("the CPU time of a process needs Linux")

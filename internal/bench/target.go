@@ -42,9 +42,14 @@ func ParseTarget(s string) (Target, error) {
 			return t, fmt.Errorf("broker %q: unknown scheme %q", s, u.Scheme)
 		}
 	}
-	if _, _, err := net.SplitHostPort(t.Host); err != nil {
-		t.Host = net.JoinHostPort(strings.Trim(t.Host, "[]"), defaultPorts[t.Transport])
+	host, port, err := net.SplitHostPort(t.Host)
+	if err != nil {
+		host, port = strings.Trim(t.Host, "[]"), defaultPorts[t.Transport]
 	}
+	if host == "" {
+		host = "127.0.0.1"
+	}
+	t.Host = net.JoinHostPort(host, port)
 	return t, nil
 }
 
