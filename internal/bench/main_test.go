@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 }
 
 // freeAddr returns an address that nobody listens on.
-func freeAddr(t *testing.T) string {
+func freeAddr(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -50,7 +50,7 @@ func freeAddr(t *testing.T) string {
 }
 
 // startBroker starts a program that listens on addr and ends it with the test.
-func startBroker(t *testing.T, addr, exe string, args ...string) int {
+func startBroker(t testing.TB, addr, exe string, args ...string) int {
 	t.Helper()
 	cmd := exec.Command(exe, args...)
 	if err := cmd.Start(); err != nil {
@@ -77,7 +77,7 @@ func startFloor(t *testing.T) (addr string, pid int) {
 	return addr, startBroker(t, addr, floorBinary, "-listen", addr)
 }
 
-func mustRun(t *testing.T, addr string, s Scenario, change ...func(*Options)) *Result {
+func mustRun(t testing.TB, addr string, s Scenario, change ...func(*Options)) *Result {
 	t.Helper()
 	target, err := ParseTarget(addr)
 	if err != nil {

@@ -29,6 +29,9 @@ func TestFlows(t *testing.T) {
 	}
 	for name, s := range shapes {
 		for _, workers := range []int{1, 3} {
+			if testing.Short() && workers > 1 && name != "pairs" {
+				continue
+			}
 			t.Run(fmt.Sprintf("%s, %d workers", name, workers), func(t *testing.T) {
 				addr, pid := startFloor(t)
 				s.Kind = KindFlow
@@ -115,6 +118,9 @@ func TestStores(t *testing.T) {
 	addr, pid := startMosquitto(t)
 	for _, version := range []string{"3.1.1", "5"} {
 		for _, workers := range []int{1, 2} {
+			if testing.Short() && (workers == 1) == (version == "5") {
+				continue
+			}
 			with := func(o *Options) { o.Workers, o.PIDs = workers, []int{pid} }
 			name := fmt.Sprintf(" %s, %d workers", version, workers)
 			t.Run("retained"+name, func(t *testing.T) {
