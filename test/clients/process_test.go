@@ -26,7 +26,7 @@ func need(t *testing.T, name, command, pkg string) {
 	}
 }
 
-// lock guards the output that a process leaves for error messages.
+// output is what a process says on standard error, up to a bound.
 type output struct {
 	sync.Mutex
 	bytes.Buffer

@@ -2,7 +2,6 @@ package spec
 
 import (
 	"fmt"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -130,26 +129,3 @@ func payloads(n int) []string {
 
 // sleep waits for a time that the specification counts in whole seconds.
 func sleep(seconds float64) { time.Sleep(time.Duration(seconds * float64(time.Second))) }
-
-// each runs a step for every value and says in which one it failed.
-func each(e *env, values []string, step func(e *env, v string)) {
-	e.Helper()
-	for i, v := range values {
-		name := fmt.Sprintf("%d", i)
-		if len(v) < 40 {
-			name = strings.Map(printable, v)
-		}
-		e.Run(name, func(t *testing.T) {
-			sub := *e
-			sub.T, sub.number = t, counter.Add(1)
-			step(&sub, v)
-		})
-	}
-}
-
-func printable(r rune) rune {
-	if r <= ' ' || r == '/' || r > '~' {
-		return '_'
-	}
-	return r
-}

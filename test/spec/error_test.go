@@ -43,18 +43,17 @@ func protocolErrors(e *env) {
 		c.Refused()
 		return
 	}
-	for code, props := range map[byte][]wire.Prop{
-		0x81: {wire.Num(wire.ReceiveMaximum, 1)}, // of another packet
-		0x82: {wire.Num(wire.PayloadFormat, 1), wire.Num(wire.PayloadFormat, 1)},
+	for _, props := range [][]wire.Prop{
+		{wire.Num(wire.ReceiveMaximum, 1)}, // of another packet
+		{wire.Num(wire.PayloadFormat, 1), wire.Num(wire.PayloadFormat, 1)},
 	} {
 		c := e.join("props")
 		c.Write(wire.Publish{Topic: e.topic("a"), QoS: 1, ID: 1, Props: props}.Bytes(e.version))
 		c.Refused(0x81, 0x82)
-		c = e.join("subscribe")
-		c.Write(wire.Subscribe(e.version, 1, []wire.Sub{{Filter: "a"}}, wire.Num(wire.SubscriptionID, 0)))
-		c.Refused(0x82, 0x81)
-		_ = code
 	}
+	c := e.join("subscribe")
+	c.Write(wire.Subscribe(e.version, 1, []wire.Sub{{Filter: "a"}}, wire.Num(wire.SubscriptionID, 0)))
+	c.Refused(0x82, 0x81)
 }
 
 func errorsEnd(e *env) {

@@ -51,9 +51,8 @@ var backends = target.Backends()
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue || true {
-		// Most tests wait for the server, not for a core.
-		f.Value.Set("48")
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
+		f.Value.Set("48") // most tests wait for the server, not for a core
 	}
 	code := m.Run()
 	target.StopAll()
