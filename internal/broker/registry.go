@@ -21,47 +21,48 @@ type registryShard struct {
 		sync.Mutex
 		// clients holds every client that is not dead; client.dead is set in the same
 		// critical section that takes it out.
-		clients map[string]*client
+		clients clientTable
 	}
-	_ [40]byte // a cache line of its own
+	_ [16]byte // a cache line of its own
 }
 
 func newRegistry() *registry {
-	r := &registry{seed: maphash.MakeSeed()}
-	for i := range r.shards {
-		r.shards[i].mu.clients = make(map[string]*client)
-	}
-	return r
+	return &registry{seed: maphash.MakeSeed()}
 }
 
-func (r *registry) shard(id string) *registryShard {
-	return &r.shards[maphash.String(r.seed, id)%registryShards]
+// shard gives the table that a client is in, and the client's hash.
+func (r *registry) shard(id string) (*registryShard, uint64) {
+	h := maphash.String(r.seed, id)
+	return &r.shards[h%registryShards], h / registryShards
 }
+
+// hash is the hash by which a shard's table knows a client.
+func (r *registry) hash(c *client) uint64 { return maphash.String(r.seed, c.id()) / registryShards }
 
 // claim gives the client of an identifier, made with create when there is none.
 func (r *registry) claim(id string, create func() *client) (c *client, existed bool) {
-	s := r.shard(id)
+	s, h := r.shard(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c := s.mu.clients[id]; c != nil {
+	if c := s.mu.clients.find(id, h); c != nil {
 		return c, true
 	}
 	c = create()
-	s.mu.clients[id] = c
+	s.mu.clients.add(c, h, r.hash)
 	return c, false
 }
 
 // find gives the client of an identifier, nil when there is none.
 func (r *registry) find(id string) *client {
-	s := r.shard(id)
+	s, h := r.shard(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.mu.clients[id]
+	return s.mu.clients.find(id, h)
 }
 
 // remove takes a client out, if still(c) holds under both locks.
 func (r *registry) remove(c *client, still func(*client) bool) bool {
-	s := r.shard(c.id())
+	s, h := r.shard(c.id())
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.mu.Lock()
@@ -70,7 +71,7 @@ func (r *registry) remove(c *client, still func(*client) bool) bool {
 		return false
 	}
 	c.dead = true
-	delete(s.mu.clients, c.id())
+	s.mu.clients.remove(c, h, r.hash)
 	return true
 }
 
@@ -82,8 +83,10 @@ func (r *registry) each(visit func(*client)) {
 		s := &r.shards[i]
 		s.mu.Lock()
 		batch = batch[:0]
-		for _, c := range s.mu.clients {
-			batch = append(batch, c)
+		for _, c := range s.mu.clients.slots {
+			if c != nil {
+				batch = append(batch, c)
+			}
 		}
 		s.mu.Unlock()
 		for _, c := range batch {
@@ -98,7 +101,7 @@ func (r *registry) count() int {
 	for i := range r.shards {
 		s := &r.shards[i]
 		s.mu.Lock()
-		n += len(s.mu.clients)
+		n += s.mu.clients.count
 		s.mu.Unlock()
 	}
 	return n
