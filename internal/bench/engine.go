@@ -204,6 +204,7 @@ func (e *engine) run(index int, start int64, stop func() bool, report func(sampl
 	for {
 		now := e.clock.now()
 		next, done := e.driver.step(now)
+		next = min(next, e.ping(now))
 		e.expire(now)
 		meter.tick(now, done)
 		if done || stop() {

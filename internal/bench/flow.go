@@ -91,7 +91,7 @@ func (f *flow) offset(n int) int64 {
 }
 
 func (f *flow) step(now int64) (int64, bool) {
-	next := f.e.ping(now)
+	next := far
 	if !f.stopped && now >= f.e.to {
 		f.stop()
 	}

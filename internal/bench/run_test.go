@@ -89,6 +89,10 @@ func TestIdleAndConnect(t *testing.T) {
 	if p := r.Stages[1].Units; p < 1000 { // each client every three quarters of a second
 		t.Errorf("%d pings, want 1,333", p)
 	}
+	r = mustRun(t, addr, Scenario{Kind: KindIdle, Clients: 60, KeepAlive: 1, ConnectRate: 30, Duration: time.Second}, with)
+	if c := r.Stages[0]; len(r.Problems) > 0 || c.Counts.Pings < 30 {
+		t.Errorf("%d pings while clients connect for two seconds; problems %q", c.Counts.Pings, r.Problems)
+	}
 	r = mustRun(t, addr, Scenario{Kind: KindConnect, Clients: 16, Messages: 600}, with)
 	if c := r.Stages[0]; len(r.Problems) > 0 || c.Counts.Opened != 600 || c.ConnectTime.Count != int64(c.Units) {
 		t.Errorf("problems %q, stage %+v", r.Problems, c)
