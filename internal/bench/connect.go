@@ -96,6 +96,9 @@ func (e *engine) subscribed(c *client, first byte, body []byte) {
 			e.fail(c, "SUBACK: "+code.String())
 			return
 		}
+		if code != mqtt.ReasonCode(e.groups[c.group].QoS) {
+			e.errors["SUBACK: less than the QoS asked for: "+code.String()]++
+		}
 	}
 	e.isUp(c)
 }

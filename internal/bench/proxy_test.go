@@ -155,6 +155,26 @@ func TestBrokenBroker(t *testing.T) {
 	}
 }
 
+// A broker that quietly lowers the quality of service did not do the work.
+func TestLoweredQoSIsSeen(t *testing.T) {
+	addr, _ := startFloor(t)
+	p := startProxy(t, addr, func(n int, b []byte) [][]byte {
+		if n%100 == 0 { // without its packet identifier, at QoS 0
+			topic := int(b[2])<<8 | int(b[3])
+			b = append(b[:4+topic], b[6+topic:]...)
+			b[0] &^= 6
+			b[1] -= 2
+		}
+		return [][]byte{b}
+	})
+	s := faulty
+	s.QoS = 1
+	r := mustRun(t, p.addr, s)
+	if n := r.Errors["QoS 0 received, not that of publisher and subscription"]; n != 20 {
+		t.Errorf("%d messages of lower QoS were seen, want 20: %v", n, r.Errors)
+	}
+}
+
 // A broker that stalls for half a second is seen by every message that was due in that time, not only by the one it held.
 func TestStallIsSeen(t *testing.T) {
 	const stall = 500 * time.Millisecond

@@ -133,6 +133,9 @@ func (e *engine) delivered(c *client, g *group, first byte, body []byte) {
 	if g.checker == nil {
 		return
 	}
+	if first>>1&3 != g.QoS {
+		e.errors[qosNames[first>>1&3]+" received, not that of publisher and subscription"]++
+	}
 	if len(payload) < stampSize || !bytes.Equal(payload[stampSize:], g.filler) {
 		g.checker.Corrupt++
 		return
@@ -154,6 +157,8 @@ func (e *engine) delivered(c *client, g *group, first byte, body []byte) {
 		}
 	}
 }
+
+var qosNames = [4]string{"QoS 0", "QoS 1", "QoS 2", "QoS 3"}
 
 // answer handles every other packet.
 func (e *engine) answer(c *client, first byte, body []byte) {
@@ -187,6 +192,9 @@ func (e *engine) exchange(c *client, first byte, body []byte) {
 	id, code := binary.BigEndian.Uint16(body), mqtt.Success
 	if len(body) > 2 {
 		code = mqtt.ReasonCode(body[2])
+	}
+	if qos := e.groups[c.group].QoS; (t == mqtt.PUBACK) == (qos == 2) {
+		e.errors["protocol: "+t.String()+" of a message of "+qosNames[qos]]++
 	}
 	switch {
 	case t == mqtt.PUBACK, t == mqtt.PUBCOMP, t == mqtt.PUBREC && code.IsError():

@@ -89,7 +89,7 @@ very topic. It is a yardstick, not an optimum. CPU time holds when the machine i
 	r.part(&b, "B each")
 	b.WriteString("\n## Stores\n\nPeers that keep this in memory only do less than those that write it to disk.\n\n![bar chart](stores.svg)\n\n")
 	r.part(&b, "CPU-s/M")
-	b.WriteString("\n## Connections per second\n\n")
+	b.WriteString("\n## Rates\n\nDeliveries and connections per second, with broker and load generator on the same cores: they depend on what else the machine does.\n\n")
 	r.part(&b, "/s")
 	r.latencies(&b)
 	r.behind(&b)

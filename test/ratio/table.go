@@ -73,6 +73,10 @@ func number(v float64) string {
 	switch a := math.Abs(v); {
 	case math.IsNaN(v):
 		return "-"
+	case a >= 1e6:
+		return fmt.Sprintf("%.2fM", v/1e6)
+	case a >= 1e5:
+		return fmt.Sprintf("%.0fK", v/1e3)
 	case a >= 100:
 		return fmt.Sprintf("%.0f", v)
 	case a >= 10:

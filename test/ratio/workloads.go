@@ -41,7 +41,11 @@ func cost(name, of string, ratio bool, target float64) figure {
 func flow(name, about string, target float64, s bench.Scenario) workload {
 	s.Name, s.About, s.Kind, s.WarmUp = name, about, bench.KindFlow, time.Second
 	p99 := figure{name + " p99", "ms p99", false, 0, func(r *bench.Result) float64 { return float64(stage(r, "flow").Latency.P99) / 1e6 }}
-	return workload{name, s, []figure{cost(name, "flow", true, target), p99}, false}
+	figures := []figure{cost(name, "flow", true, target), p99}
+	if s.Rate == 0 {
+		figures = append(figures, figure{name + " rate", "/s", false, 0, func(r *bench.Result) float64 { return stage(r, "flow").Rate() }})
+	}
+	return workload{name, s, figures, false}
 }
 
 func fanout(name, about string, target float64, payload, window int, rate float64) workload {
