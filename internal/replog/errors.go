@@ -18,8 +18,6 @@ var (
 	ErrTooFewInSync = errors.New("replog: too few replicas in sync")
 	// ErrTooLarge: the command exceeds MaxCommand.
 	ErrTooLarge = errors.New("replog: command too large")
-	// ErrOverwritten: another leader's entry took its place in the log.
-	ErrOverwritten = errors.New("replog: overwritten by another leader")
 	// ErrStopped: the group or the host was stopped before it was proposed.
 	ErrStopped = errors.New("replog: stopped")
 )

@@ -89,7 +89,7 @@ type Transport interface {
 type Proposer interface {
 	// Proposed is called once per accepted proposal, by a worker: it must not
 	// block, nor call Propose and wait. Outcomes of one group and one leader
-	// term come in the order of the log, except under ModeAll.
+	// term come in the order of the log.
 	Proposed(o Outcome)
 }
 

@@ -151,7 +151,6 @@ type Log struct {
 		epoch    uint64   // the last one given out
 		num      uint64   // the last file number given out
 		oldest   uint64   // epoch of the oldest hot segment, as recorded
-		full     bool     // less than the reserve is left
 		stuck    bool     // no segment could be made
 		urgent   bool     // cur has a waiter or is large
 		closed   bool
@@ -159,8 +158,9 @@ type Log struct {
 		moved    bool  // a base advanced since the last tidying
 		dirty    []*group
 	}
-	work   *sync.Cond // the writer sleeps here, on mu
-	room   *sync.Cond // appenders sleep here, on mu: pending too large, or no next segment
+	full   atomic.Bool // less than the reserve is left; set by lookAtRoom
+	work   *sync.Cond  // the writer sleeps here, on mu
+	room   *sync.Cond  // appenders sleep here, on mu: pending too large, or no next segment
 	onRoom atomic.Pointer[func()]
 
 	reclaim struct{ sync.Mutex } // one reclaim step at a time
@@ -208,11 +208,7 @@ func (l *Log) Stats() Stats {
 
 // Full tells that the disk has reached its reserve: appends still succeed, so
 // that what makes room can go on, but new data should be refused.
-func (l *Log) Full() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.mu.full
-}
+func (l *Log) Full() bool { return l.full.Load() }
 
 // Failed is closed when a disk error has stopped the log; Err tells which.
 func (l *Log) Failed() <-chan struct{} { return l.failed }
@@ -330,3 +326,6 @@ func (l *Log) seal(s *segment, next uint64) error {
 	s.end.Store(s.off)
 	return nil
 }
+
+// MaxEntry is the limit of Entry.Data, in bytes.
+func (l *Log) MaxEntry() int { return l.opt.MaxEntry }

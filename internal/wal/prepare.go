@@ -146,9 +146,8 @@ func (l *Log) lookAtRoom() error {
 	for _, s := range l.mu.free {
 		room += s.size
 	}
-	was := l.mu.full
-	l.mu.full = l.mu.stuck || room < l.opt.Reserve
-	is := l.mu.full
+	is := l.mu.stuck || room < l.opt.Reserve
+	was := l.full.Swap(is)
 	l.room.Broadcast()
 	l.mu.Unlock()
 	switch {
