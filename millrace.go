@@ -35,6 +35,9 @@ type Access = broker.Access
 // Peer is who Access is asked about.
 type Peer = broker.Peer
 
+// Redirect is the error with which Access.Connect sends a client to another server.
+type Redirect = session.Redirect
+
 // Mechanism is the server's side of one run of an enhanced authentication method of MQTT 5.0.
 type Mechanism = session.Mechanism
 

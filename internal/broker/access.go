@@ -23,7 +23,8 @@ type Peer struct {
 // place for it. Without an Access everything is allowed.
 type Access interface {
 	// Connect checks the credentials of a CONNECT. p.ClientID is empty when the
-	// broker is about to assign one.
+	// broker is about to assign one. It may set p.User, to the name in a certificate for
+	// one. A *session.Redirect as the error sends the client to another server.
 	Connect(p *Peer, password []byte) error
 	// Publish checks a topic name, also of a will, before it is published.
 	Publish(p *Peer, topic []byte, qos byte, retain bool) error

@@ -68,15 +68,24 @@ type peer struct {
 	ack mqtt.Connack
 }
 
-// dial connects a client. change may be nil.
-func (r *rig) dial(tb testing.TB, v mqtt.Version, id string, change func(*mqtt.Connect)) *peer {
+// open makes a connection and sends nothing.
+func (r *rig) open(tb testing.TB, v mqtt.Version) *peer {
 	tb.Helper()
 	c, err := net.Dial("tcp", r.addr)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { c.Close() })
-	p := &peer{tb: tb, c: c, r: bufio.NewReader(c), v: v}
+	return &peer{tb: tb, c: c, r: bufio.NewReader(c), v: v}
+}
+
+// find gives the client of an identifier.
+func (r *rig) find(id string) *client { return r.clients.find(id) }
+
+// dial connects a client. change may be nil.
+func (r *rig) dial(tb testing.TB, v mqtt.Version, id string, change func(*mqtt.Connect)) *peer {
+	tb.Helper()
+	p := r.open(tb, v)
 	packet := mqtt.Connect{Version: v, CleanStart: true, ClientID: []byte(id)}
 	if change != nil {
 		change(&packet)

@@ -3,6 +3,7 @@ package broker
 import (
 	"crypto/rand"
 	"encoding/base32"
+	"errors"
 	"log/slog"
 	"slices"
 	"time"
@@ -78,6 +79,9 @@ func (l *link) authenticate(w *worker, pending *pendingConnect) error {
 // allow asks Access about the credentials.
 func (l *link) allow(pending *pendingConnect) error {
 	p := pending.packet
+	if p.HasUsername {
+		l.rest().user = string(p.Username)
+	}
 	access := l.b.o.Access
 	if access == nil {
 		return nil
@@ -92,8 +96,8 @@ func (l *link) allow(pending *pendingConnect) error {
 			return err
 		}
 	}
-	if p.HasUsername {
-		l.rest().user = peer.User
+	if peer.User != "" {
+		l.rest().user = peer.User // Access may know a better name, from a certificate for one
 	}
 	return nil
 }
@@ -273,7 +277,11 @@ func (l *link) refuse(w *worker, err error, p *mqtt.Connect) {
 	if p == nil {
 		reason = "" // for want of the client's maximum packet size
 	}
-	if ack, ok := refusal(l.version, code, reason); ok {
+	ack, ok := refusal(l.version, code, reason)
+	if r, moved := errors.AsType[*session.Redirect](err); moved {
+		ack, ok = redirection(l.version, r)
+	}
+	if ok {
 		s := w.turn.End(ack.Append(w.turn.Begin(smallPacket), l.version))
 		if p != nil && !fits(p, s.Len()) { // the code alone says enough ([MQTT-3.2.2-19])
 			ack.Properties.Reset()
@@ -303,6 +311,14 @@ func refusal(v mqtt.Version, code mqtt.ReasonCode, reason string) (*mqtt.Connack
 		ack.Properties.Has = ack.Properties.Has.With(mqtt.PropReasonString)
 	}
 	return ack, true
+}
+
+// redirection is the CONNACK that sends a client elsewhere. 3.1.1 has no place for where.
+func redirection(v mqtt.Version, r *session.Redirect) (*mqtt.Connack, bool) {
+	if v != mqtt.V5 {
+		return refusal(v, mqtt.ServerUnavailable, "")
+	}
+	return r.Connack(), true
 }
 
 // newClientID makes an identifier nobody can guess ([MQTT-3.1.3-6]).

@@ -230,6 +230,9 @@ func consequence(err error) (mqtt.ReasonCode, string) {
 	if e, ok := errors.AsType[*mqtt.Error](err); ok {
 		return e.Code, e.Reason
 	}
+	if r, ok := errors.AsType[*session.Redirect](err); ok {
+		return r.Code(), r.Reference
+	}
 	return mqtt.UnspecifiedError, ""
 }
 
