@@ -57,8 +57,9 @@ type Depot struct {
 		stopped bool
 	}
 
-	stop    chan struct{}
-	running sync.WaitGroup
+	stopping context.Context // ends with Stop
+	stop     context.CancelFunc
+	running  sync.WaitGroup
 }
 
 // waiter waits until the queue of an id can be used.
@@ -87,11 +88,11 @@ func Open(ctx context.Context, o Options) (*Depot, error) {
 	}
 	d := &Depot{
 		o: o, log: o.Log, runner: o.Runner, memory: &memory{budget: o.Memory}, clock: newClock(), catalog: newCatalog(),
-		stop: make(chan struct{}),
 	}
+	d.stopping, d.stop = context.WithCancel(context.Background())
 	d.queues.Store(&map[string]*Queue{})
 	d.readers.start(o.Readers)
-	d.running.Go(func() { d.clock.run(d.stop) })
+	d.running.Go(func() { d.clock.run(d.stopping.Done()) })
 	var err error
 	if d.table, err = o.Logs.Open(catalogGroup, d.catalog, Replication{}); err != nil {
 		return d, fmt.Errorf("depot: catalog: %w", err)
@@ -122,7 +123,7 @@ func (d *Depot) Stop() {
 	if stopped {
 		return
 	}
-	close(d.stop)
+	d.stop()
 	d.running.Wait()
 	d.readers.stop()
 	for _, w := range waiting {
@@ -134,24 +135,16 @@ func (d *Depot) Stop() {
 func (d *Depot) keep() {
 	for {
 		select {
-		case <-d.stop:
+		case <-d.stopping.Done():
 			return
 		case <-d.catalog.changed:
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), startPatience)
-		released := context.AfterFunc(ctx, func() {})
-		go func() { // ends with ctx
-			select {
-			case <-d.stop:
-				cancel()
-			case <-ctx.Done():
-			}
-		}()
-		if err := d.follow(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		ctx, cancel := context.WithTimeout(d.stopping, startPatience)
+		err := d.follow(ctx)
+		cancel()
+		if err != nil && d.stopping.Err() == nil {
 			d.log.Error("queues could not be opened", "error", err)
 		}
-		released()
-		cancel()
 	}
 }
 
@@ -425,7 +418,7 @@ func (d *Depot) Alter(ctx context.Context, name string, s Settings) error {
 	if err := s.Check(); err != nil {
 		return err
 	}
-	if err := d.await2(ctx, &change{Alter: &alterQueue{Name: name, Settings: s}}); err != nil {
+	if err := d.change(ctx, &change{Alter: &alterQueue{Name: name, Settings: s}}); err != nil {
 		return err
 	}
 	for {
@@ -446,11 +439,11 @@ func (d *Depot) Alter(ctx context.Context, name string, s Settings) error {
 
 // Delete removes a queue with all that it holds.
 func (d *Depot) Delete(ctx context.Context, name string) error {
-	return d.await2(ctx, &change{Delete: &deleteQueue{Name: name}})
+	return d.change(ctx, &change{Delete: &deleteQueue{Name: name}})
 }
 
-// await2 proposes a change and waits for its outcome.
-func (d *Depot) await2(ctx context.Context, c *change) error {
+// change proposes a change and waits for its outcome.
+func (d *Depot) change(ctx context.Context, c *change) error {
 	answers := make(chan error, 1)
 	d.propose(c, func(_ uint64, err error) { answers <- err })
 	select {
