@@ -83,6 +83,7 @@ type Node struct {
 	poller    *netpoll.Poller
 	broker    *broker.Broker
 	listeners *listener.Set
+	store     *store
 	admin     *admin.Server // nil: none
 	leaving   atomic.Bool
 	stop      sync.Once
@@ -109,6 +110,10 @@ func Start(ctx context.Context, cfg *Config, log *slog.Logger, opts ...Option) (
 		return nil, err
 	}
 	n := &Node{log: log, poller: poller, broker: broker.New(bo, poller)}
+	if n.store, err = openStore(ctx, cfg, log, n.broker); err != nil {
+		return nil, errors.Join(err, poller.Stop(ctx))
+	}
+	n.broker.UseQueues(n.store.queues)
 	n.broker.Start()
 	if n.listeners, err = n.listen(cfg); err != nil {
 		return nil, errors.Join(err, n.Stop(ctx))
@@ -158,7 +163,7 @@ func (n *Node) Stop(ctx context.Context) error {
 			n.listeners.Close()
 		}
 		err := n.broker.Stop(ctx)
-		n.stopped = errors.Join(err, n.poller.Stop(context.WithoutCancel(ctx)), n.stopAdmin())
+		n.stopped = errors.Join(err, n.poller.Stop(context.WithoutCancel(ctx)), n.store.close(), n.stopAdmin())
 	})
 	return n.stopped
 }

@@ -27,6 +27,7 @@ func brokerOptions(cfg *Config, log *slog.Logger, o *options) (broker.Options, e
 		MaxClientID:       limits.MaxClientID,
 		MaxTopicLevels:    limits.MaxTopicLevels,
 		MaxOutboundBuffer: int(limits.MaxOutboundBuffer),
+		MaxQueueing:       int(cfg.Queues.MaxUnsynced),
 		SharedStrategy:    strategy,
 		ResponseInfo:      cfg.MQTT.ResponseInformation,
 		ServerReference:   cfg.MQTT.ServerReference,

@@ -20,6 +20,9 @@ func (l *link) onAck(w *worker, h mqtt.Header, body []byte) error {
 		return err
 	}
 	if settled.Done {
+		if cs, ok := settled.Source.(*consumer); ok {
+			w.settleLease(cs, &settled)
+		}
 		l.pump(w)
 	}
 	return nil
@@ -59,6 +62,7 @@ func (l *link) pump(w *worker) {
 		}
 		w.carryOut(c, m, &d)
 	}
+	w.roomAgain(c)
 	c.mu.Unlock()
 	if l.replay != nil {
 		l.replay.goOn(w, l)

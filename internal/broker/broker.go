@@ -16,6 +16,7 @@
 // In this order, none held while a later one's holder waits for an earlier one:
 //
 //	registryShard.mu > client.mu > (netpoll) connection's mutex
+//	depot.Partition.mu > client.mu
 //
 // No code holds two clients' locks. A link belongs to its loop and needs none; what one loop
 // wants from another's link it sends there by mail.
@@ -34,6 +35,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/millrace-mq/millrace/internal/depot"
 	"github.com/millrace-mq/millrace/internal/message"
 	"github.com/millrace-mq/millrace/internal/netpoll"
 	"github.com/millrace-mq/millrace/internal/retained"
@@ -61,6 +63,8 @@ type Options struct {
 	// Beyond, messages at QoS 0 are dropped, others wait in the session within its limits.
 	MaxOutboundBuffer int
 	SharedStrategy    Strategy
+	// MaxQueueing is the number of bytes that may be on their way into durable queues. Beyond, publishers are not read.
+	MaxQueueing int
 	// SysInterval is how often $SYS is published; 0 for never.
 	SysInterval time.Duration
 	// ResponseInfo is told to clients that ask for response information; "" for none.
@@ -83,6 +87,7 @@ type Broker struct {
 	retained *retained.Store
 	janitor  *janitor
 	seed     maphash.Seed
+	queues   *depot.Depot // nil: there are none
 
 	numbers   atomic.Uint64
 	links     atomic.Int64 // connections, accepted by CONNECT or not

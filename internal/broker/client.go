@@ -25,6 +25,8 @@ type client struct {
 	link   *link // nil while not connected
 	errand int64 // when the janitor visits next, in Unix milliseconds; 0 for never
 	dead   bool  // no longer in the registry; claim again
+	// consuming is nil unless the client consumes from durable queues.
+	consuming *consuming
 }
 
 // subscription is what the router holds: the very object that is in the session's list.

@@ -240,6 +240,7 @@ func (l *link) attach(w *worker, c *client, pending *pendingConnect) bool {
 	if resumed {
 		w.count(SessionsResumed, 1)
 		l.pump(w)
+		w.rejoin(c)
 	} else {
 		w.count(SessionsCreated, 1)
 	}

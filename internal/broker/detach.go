@@ -46,7 +46,7 @@ func (l *link) detach(w *worker) {
 	if end.Ends {
 		_, moved = w.b.endSession(c)
 	} else {
-		moved = c.sess.TakeShared(false)
+		moved = c.depart(c.sess.TakeShared(false), true)
 	}
 	c.mu.Unlock()
 	w.b.connected.Add(-1)
@@ -72,6 +72,6 @@ func (b *Broker) endSession(c *client) (*session.Will, []session.Taken) {
 	for s := range c.sess.All() {
 		b.unhook(s)
 	}
-	moved := c.sess.TakeShared(true)
+	moved := c.depart(c.sess.TakeShared(true), false)
 	return c.sess.End(), moved
 }

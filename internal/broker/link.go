@@ -27,6 +27,7 @@ type link struct {
 	keepAlive int32
 	version   mqtt.Version
 	state     linkState
+	stops     uint8         // why it is not read, bits
 	end       session.Cause // why it ends, once somebody has said so
 }
 
@@ -52,7 +53,7 @@ func (l *link) Data(t *netpoll.Turn, b []byte) (int, error) {
 	w := l.b.worker(t)
 	w.count(BytesReceived, len(b))
 	used := 0
-	for l.state != linkWaiting && l.state != linkEnding {
+	for l.state != linkWaiting && l.state != linkEnding && l.stops == 0 {
 		h, ok, err := mqtt.ParseHeader(b[used:])
 		if err == nil && ok {
 			if err = l.admit(h); err == nil && l.state == linkLive {
@@ -260,7 +261,11 @@ func (l *link) Alarm(t *netpoll.Turn) {
 		if l.keepAlive == 0 {
 			return
 		}
-		if left := l.seen + int64(l.keepAlive) - t.Now(); left > 0 {
+		left := l.seen + int64(l.keepAlive) - t.Now()
+		if l.stops != 0 {
+			left = int64(l.keepAlive) // it is we who do not listen
+		}
+		if left > 0 {
 			l.conn.SetAlarm(milliseconds(left))
 			return
 		}

@@ -27,6 +27,11 @@ func (l *link) onPublish(w *worker, h mqtt.Header, body []byte) error {
 	}
 	code := in.Refuse
 	if !in.Duplicate && code == mqtt.Success {
+		if w.b.queues != nil {
+			if taken, err := l.enqueue(w, p, in.Ticket); taken || err != nil {
+				return err
+			}
+		}
 		if code, err = l.accept(w, p); err != nil {
 			return err
 		}
@@ -34,7 +39,7 @@ func (l *link) onPublish(w *worker, h mqtt.Header, body []byte) error {
 	if p.QoS == 0 {
 		return nil
 	}
-	return l.acknowledge(w, in.Ticket, code)
+	return l.acknowledge(w, in.Ticket, session.Answer{Code: code})
 }
 
 // accept publishes what the client may publish. A code of 0x80 and more refuses this message
@@ -113,18 +118,13 @@ func (l *link) refusalOf(code mqtt.ReasonCode) mqtt.ReasonCode {
 }
 
 // acknowledge answers a PUBLISH when all that came before it is answered.
-func (l *link) acknowledge(w *worker, t session.Ticket, code mqtt.ReasonCode) error {
+func (l *link) acknowledge(w *worker, t session.Ticket, v session.Answer) error {
 	c := l.client
-	w.emitTo = l
+	w.emitTo, w.emitFor = l, c
 	c.mu.Lock()
-	err := c.sess.Acknowledge(t, session.Answer{Code: code}, w.emit)
+	err := c.sess.Acknowledge(t, v, w.emit)
 	c.mu.Unlock()
 	return err
-}
-
-// answerPublish sends a PUBACK or PUBREC.
-func (l *link) answerPublish(w *worker, kind mqtt.Type, id uint16, v session.Answer) {
-	l.sendAck(w, kind, id, v.Code)
 }
 
 // sendAck sends one of the four acknowledgements.

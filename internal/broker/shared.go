@@ -119,7 +119,8 @@ type sharedFrom struct{ group, filter string }
 // of their groups, and takes over their references.
 func (w *worker) moveShared(from *client, left []session.Taken) {
 	for _, t := range left {
-		if t.Message == nil {
+		if w.returned(&t) || t.Message == nil {
+			release(t.Message)
 			continue
 		}
 		if source, ok := t.Source.(*sharedFrom); ok {

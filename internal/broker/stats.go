@@ -42,6 +42,9 @@ const (
 	RetainedSent
 	RetainedRefused // the store is full
 	SharedMoved     // messages of a shared subscription given to another member
+	QueueStored     // messages stored in durable queues, repeats of a dedup-id among them
+	QueueDelivered
+	QueueSettled // acknowledged by a consumer, with any code
 	counters
 )
 

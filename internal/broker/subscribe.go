@@ -2,6 +2,7 @@ package broker
 
 import (
 	"log/slog"
+	"slices"
 
 	"github.com/millrace-mq/millrace/internal/session"
 	"github.com/millrace-mq/millrace/mqtt"
@@ -21,7 +22,16 @@ func (l *link) onSubscribe(w *worker, h mqtt.Header, body []byte) error {
 	if p.Properties.Has.Contains(mqtt.PropSubscriptionID) {
 		id = p.Properties.SubscriptionIDs[0]
 	}
+	var later *subscribing
 	for i := range p.Subscriptions {
+		if qf, ok := l.queueFilter(&p.Subscriptions[i]); ok {
+			if later == nil {
+				later = &subscribing{l: l, id: p.PacketID}
+			}
+			l.consume(w, later, len(ack.Codes), &p.Subscriptions[i], id, qf)
+			ack.Codes = append(ack.Codes, mqtt.UnspecifiedError)
+			continue
+		}
 		code, err := l.subscribe(w, &p.Subscriptions[i], id)
 		if err != nil {
 			return err
@@ -30,6 +40,11 @@ func (l *link) onSubscribe(w *worker, h mqtt.Header, body []byte) error {
 			code = mqtt.UnspecifiedError // the only failure that 3.1.1 knows ([MQTT-3.9.3-2])
 		}
 		ack.Codes = append(ack.Codes, code)
+	}
+	if later != nil {
+		later.codes = slices.Clone(ack.Codes)
+		later.begin(w)
+		return nil
 	}
 	l.sendPacket(w, ack)
 	l.pump(w)
@@ -95,6 +110,11 @@ func (b *Broker) hook(s *subscription) {
 
 // unhook makes the router forget it. The caller holds the client's mutex.
 func (b *Broker) unhook(s *subscription) {
+	if s.More != nil {
+		if _, ok := s.More.Source.(*consumer); ok {
+			return // the router does not know it
+		}
+	}
 	if from, ok := sharedSource(s); ok {
 		b.router.UnsubscribeShared(from.group, from.filter, s)
 		return
@@ -132,12 +152,18 @@ func (l *link) unsubscribe(w *worker, filter string) mqtt.ReasonCode {
 	c := l.client
 	c.mu.Lock()
 	s := c.sess.Unsubscribe(filter)
+	var left *departure
 	if s != nil {
-		w.b.unhook(s)
+		if left = c.leaveQueue(s); left == nil {
+			w.b.unhook(s)
+		}
 	}
 	c.mu.Unlock()
 	if s == nil {
 		return mqtt.NoSubscriptionExisted
+	}
+	if left != nil {
+		left.carryOut()
 	}
 	w.count(Unsubscribes, 1)
 	l.stopReplay(filter)

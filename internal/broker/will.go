@@ -10,9 +10,11 @@ import (
 // publishWill publishes the will of a client whose connection or session has ended.
 func (w *worker) publishWill(c *client, will *session.Will) {
 	w.count(WillsPublished, 1)
-	if _, err := w.publishMessage(will.Message(w.turn.Now(), c.sess.Number)); err != nil {
+	m := will.Message(w.turn.Now(), c.sess.Number)
+	if _, err := w.publishMessage(m); err != nil {
 		w.b.o.Log.Warn("will not retained", "client", c.id(), "error", err)
 	}
+	w.captureOwn(m)
 }
 
 // expect arranges that what is due for a client without a connection is done: to publish its

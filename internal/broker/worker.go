@@ -48,14 +48,18 @@ type worker struct {
 
 	isOnline, isOther func(*subscription) bool
 	emit              session.Emit
-	emitTo            *link // whom emit sends to
+	emitTo            *link   // whom emit sends to
+	emitFor           *client // whose link that is
+
+	q     *queueing
+	noted mqtt.Ack
 }
 
 // outside is the index of a worker whose turn belongs to no loop.
 const outside = -1
 
 func (b *Broker) newWorker(index int) *worker {
-	w := &worker{b: b, index: index, buckets: make([][]*subscription, len(b.lanes))}
+	w := &worker{b: b, index: index, buckets: make([][]*subscription, len(b.lanes)), q: newQueueing()}
 	w.merged.index = make(map[*client]int)
 	w.deliver = w.deliverTo
 	w.bucket = w.bucketOf

@@ -30,6 +30,7 @@ func (c *Config) check(ps *problems) {
 		l.check(ps, key)
 	}
 	c.checkAddresses(ps, names)
+	c.Queues.check(ps)
 	if len(names) == 0 {
 		ps.with("listeners", "there is none: clients could not connect")
 	}

@@ -14,13 +14,14 @@ import (
 
 // A decoder lays one YAML document over a Config.
 type decoder struct {
+	root   *Config
 	source string
 	*problems
 }
 
 // decode lays the text of a file over c.
 func decode(c *Config, source string, text []byte, ps *problems) {
-	d := &decoder{source, ps}
+	d := &decoder{c, source, ps}
 	reader := yaml.NewDecoder(bytes.NewReader(text))
 	var document yaml.Node
 	switch err := reader.Decode(&document); {
@@ -92,24 +93,30 @@ func (d *decoder) pairs(n *yaml.Node, path string, visit func(key string, at, va
 func (d *decoder) section(n *yaml.Node, v reflect.Value, path string) {
 	d.came(path, d.place(n))
 	known := fields(v)
+	var entries []func() // last, as they begin with settings of the section
 	d.pairs(n, path, func(key string, at, value *yaml.Node) {
 		for _, f := range known {
 			if f.key == key {
 				d.came(join(path, key), d.place(at))
+				if f.value.Kind() == reflect.Map {
+					entries = append(entries, func() { d.entries(value, f.value, join(path, key)) })
+					return
+				}
 				d.field(value, f, join(path, key))
 				return
 			}
 		}
 		d.at(d.place(at), join(path, key), unknown(key, path, v))
 	})
+	for _, decode := range entries {
+		decode()
+	}
 }
 
 func (d *decoder) field(n *yaml.Node, f field, path string) {
 	switch {
 	case f.value.Kind() == reflect.Struct:
 		d.section(n, f.value, path)
-	case f.value.Kind() == reflect.Map:
-		d.listeners(n, f.value.Addr().Interface().(*map[string]Listener), path)
 	case f.value.Kind() == reflect.Slice && target(n).Kind == yaml.SequenceNode:
 		list := []string{}
 		for _, item := range target(n).Content {
@@ -144,21 +151,22 @@ func (d *decoder) scalar(n *yaml.Node, f field, path string) {
 	}
 }
 
-// listeners decodes the section whose keys are names. It replaces what was there.
-func (d *decoder) listeners(n *yaml.Node, into *map[string]Listener, path string) {
-	*into = map[string]Listener{}
+// entries decodes a section whose keys are names. It replaces what was there.
+func (d *decoder) entries(n *yaml.Node, into reflect.Value, path string) {
+	into.Set(reflect.MakeMap(into.Type()))
+	t := into.Type().Elem()
 	d.pairs(n, path, func(name string, at, value *yaml.Node) {
 		if v := target(value); v.Kind == yaml.ScalarNode && v.Value == off {
 			return
 		}
-		if reason := badName(name); reason != "" {
+		if reason := badEntry(t, name); reason != "" {
 			d.at(d.place(at), join(path, name), reason)
 			return
 		}
-		l := defaultListener("")
-		d.section(value, reflect.ValueOf(&l).Elem(), join(path, name))
+		entry := d.root.newEntry(t)
+		d.section(value, entry, join(path, name))
 		d.came(join(path, name), d.place(at))
-		(*into)[name] = l
+		into.SetMapIndex(reflect.ValueOf(name), entry)
 	})
 }
 

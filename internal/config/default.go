@@ -37,6 +37,15 @@ func Default() *Config {
 			SubscriptionIdentifiers: true,
 			SharedStrategy:          LeastInflight,
 		},
+		Queues: Queues{
+			AutoCreate: true, MaxQueues: 10_000, MaxPartitions: 100_000, MaxUnsynced: 16 * MiB, ReadCache: 64 * MiB,
+			Defaults: Queue{
+				Partitions: 1, ReplicaSync: "quorum", Retention: "work", Overflow: "reject",
+				Lease: 30 * time.Second, MaxDeliveries: 5, Backoff: time.Second, MaxBackoff: time.Minute,
+				Dispatch: "shared", DedupWindow: 5 * time.Minute, MaxMessageSize: 1 * MiB, Capture: []string{},
+			},
+			Declared: map[string]Queue{},
+		},
 		Sys:     Sys{Enabled: true, Interval: 10 * time.Second},
 		Log:     Log{Level: "info", Format: "text"},
 		Admin:   Admin{Address: "127.0.0.1:18083"},

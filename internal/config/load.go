@@ -52,6 +52,7 @@ func Load(src Source) (*Config, error) {
 func (c *Config) Completed() *Config {
 	whole := *c
 	whole.Listeners = maps.Clone(c.Listeners)
+	whole.Queues.Declared = maps.Clone(c.Queues.Declared)
 	whole.complete()
 	return &whole
 }
@@ -123,16 +124,22 @@ func (c *Config) find(key string) (f field, store func(), ok bool) {
 	v, store := reflect.ValueOf(c).Elem(), func() {}
 	for i, part := range parts {
 		if v.Kind() == reflect.Map {
-			if badName(part) != "" {
+			t := v.Type().Elem()
+			if badEntry(t, part) != "" {
 				return field{}, nil, false
 			}
-			l, there := c.Listeners[part]
-			if !there {
-				l = defaultListener("")
+			entry := c.newEntry(t)
+			if there := v.MapIndex(reflect.ValueOf(part)); there.IsValid() {
+				entry.Set(there)
 			}
-			entry := &l
-			store = func() { c.Listeners[part] = *entry }
-			f, v = field{value: reflect.ValueOf(entry).Elem()}, reflect.ValueOf(entry).Elem()
+			all := v
+			store = func() {
+				if all.IsNil() {
+					all.Set(reflect.MakeMap(all.Type()))
+				}
+				all.SetMapIndex(reflect.ValueOf(part), entry)
+			}
+			f, v = field{value: entry}, entry
 			continue
 		}
 		if v.Kind() != reflect.Struct {
@@ -165,7 +172,7 @@ func (c *Config) deepest(key string) (section, word string, v reflect.Value) {
 		section, rest = join(section, word), after
 		v = f.value
 		if v.Kind() == reflect.Map {
-			v = reflect.ValueOf(defaultListener(""))
+			v = c.newEntry(v.Type().Elem())
 		}
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"reflect"
-	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -42,22 +41,17 @@ func (p *printer) section(v reflect.Value, depth int) {
 			p.section(f.value, depth+1)
 		case reflect.Map:
 			fmt.Fprintf(p.w, "%s%s:\n", indent, f.key)
-			p.listeners(f.value.Interface().(map[string]Listener), depth+1)
+			p.entries(f.value, depth+1)
 		default:
 			fmt.Fprintf(p.w, "%s%s: %s\n", indent, f.key, scalar(f))
 		}
 	}
 }
 
-func (p *printer) listeners(all map[string]Listener, depth int) {
-	var names []string
-	for name := range all {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
+func (p *printer) entries(all reflect.Value, depth int) {
+	for _, name := range entryNames(all) {
 		fmt.Fprintf(p.w, "%s%s:\n", strings.Repeat("  ", depth), name)
-		p.section(reflect.ValueOf(all[name]), depth+1)
+		p.section(all.MapIndex(reflect.ValueOf(name)), depth+1)
 	}
 }
 

@@ -87,6 +87,10 @@ func referenceRows(out *bufio.Writer, v reflect.Value, above string) {
 			referenceRows(out, f.value, join(above, f.key))
 			continue
 		}
+		if f.value.Kind() == reflect.Map {
+			fmt.Fprintf(out, "| `%s.NAME` | | the settings of `defaults` | %s |\n", join(above, f.key), f.doc)
+			continue
+		}
 		value := format(f.value)
 		if value != "" && value != "[]" {
 			value = "`" + value + "`"

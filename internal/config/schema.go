@@ -21,6 +21,9 @@ type Config struct {
 	// What the broker offers of the protocol.
 	MQTT MQTT `yaml:"mqtt"`
 
+	// Durable queues: $queue/<name> for publishers and consumers, $stream/<name> for readers. docs/queues.md tells what they do.
+	Queues Queues `yaml:"queues"`
+
 	// The $SYS topics.
 	Sys Sys `yaml:"sys"`
 
@@ -195,6 +198,95 @@ type MQTT struct {
 	// Told to 5.0 clients that a draining node disconnects, as the server to use in its place: HOST or HOST:PORT, several with
 	// spaces between them. Empty: they are told that the server shuts down.
 	ServerReference string `yaml:"server_reference"`
+}
+
+// Queues is the section queues.
+type Queues struct {
+	// Whether a queue that is used and does not exist is made, with the defaults below. If not, a publish to it is refused (0x90), and
+	// so is a subscription (0x8F).
+	AutoCreate bool `yaml:"auto_create"`
+
+	// Queues on the node, dead-letter queues among them. More are refused (0x97). 0: no limit.
+	MaxQueues int `yaml:"max_queues" min:"0" max:"1000000"`
+
+	// Partitions of all queues together. Met as max_queues is.
+	MaxPartitions int `yaml:"max_partitions" min:"0" max:"10000000"`
+
+	// Bytes of messages that may be on their way to the disk, all queues together. Beyond, publishers to queues are not read until some
+	// have arrived.
+	MaxUnsynced Size `yaml:"max_unsynced" min:"64KiB" max:"16GiB"`
+
+	// Memory for what consumers read of the queues, all together. It is a target that many partitions with a reader each may exceed.
+	ReadCache Size `yaml:"read_cache" min:"1MiB" max:"1TiB"`
+
+	// Settings of queues that are made by use, and what a declared queue has where it says nothing.
+	Defaults Queue `yaml:"defaults"`
+
+	// Queues that are made at start, by name: 1 to 128 of A-Z a-z 0-9 . _ -. One that exists gets these settings; what else was changed about
+	// it is undone. Queues that are not named here stay as they are.
+	Declared map[string]Queue `yaml:"declared"`
+}
+
+// Queue is the settings of a queue.
+type Queue struct {
+	// Logs that the messages are spread over: by the user property partition-key, else by the levels behind the queue's name, else in turn.
+	// Order is kept within a partition. It cannot be changed later.
+	Partitions int `yaml:"partitions" min:"1" max:"10000"`
+
+	// Nodes that keep each partition. 0: as many as there are, three at most.
+	ReplicationFactor int `yaml:"replication_factor" min:"0" max:"7"`
+
+	// Replicas that must be in sync; with fewer, publishes are refused (0x83). 0: a majority.
+	MinISR int `yaml:"min_isr" min:"0" max:"7"`
+
+	// When a publish is acknowledged: on disk on a majority of the replicas (quorum), on all that are in sync (all), or on the leader alone
+	// (leader), which may lose it when the leader does.
+	ReplicaSync string `yaml:"replica_sync" one:"quorum|all|leader"`
+
+	// Filters of ordinary topics. What is published to a topic that one of them matches is delivered as usual and stored in the queue as
+	// well; the publisher's acknowledgement waits for that.
+	Capture []string `yaml:"capture"`
+
+	// work keeps a message until every group has settled it. log keeps it by age, bytes and number, whoever has read it.
+	Retention string `yaml:"retention" one:"work|log"`
+
+	// Age at which messages are dropped. 0: none.
+	MaxAge time.Duration `yaml:"max_age" min:"0" max:"876000h"`
+
+	// Bytes that the queue keeps, an equal share for each partition. See overflow. 0: no limit but the disk.
+	MaxBytes Size `yaml:"max_bytes" min:"0" max:"1024TiB"`
+
+	// Messages that the queue keeps for its slowest group, an equal share for each partition. See overflow. 0: no limit but the disk.
+	MaxDepth int `yaml:"max_depth" min:"0" max:"1000000000000"`
+
+	// What happens at max_bytes and max_depth: the new message is refused with 0x97 (reject), or the oldest make room (drop_oldest). Retention
+	// log drops the oldest in any case.
+	Overflow string `yaml:"overflow" one:"reject|drop_oldest"`
+
+	// Time that a consumer has to settle a message, before it is delivered again. 0: for ever.
+	Lease time.Duration `yaml:"lease" min:"0" max:"876000h"`
+
+	// Deliveries of a message to a group. After the last one without success it goes to the queue <name>.dlq. 0: no limit.
+	MaxDeliveries int `yaml:"max_deliveries" min:"0" max:"1000000"`
+
+	// Pause before a message comes again that a consumer did not take. It doubles each time, up to max_backoff.
+	Backoff time.Duration `yaml:"backoff" min:"0" max:"8760h"`
+
+	// Longest such pause.
+	MaxBackoff time.Duration `yaml:"max_backoff" min:"0" max:"8760h"`
+
+	// Who of a group gets a message: any member with room (shared), or of the messages of one key one at a time, in order, to one member
+	// (key_ordered).
+	Dispatch string `yaml:"dispatch" one:"shared|key_ordered"`
+
+	// Time for which a message with a dedup-id keeps out another one with the same. 0: not at all.
+	DedupWindow time.Duration `yaml:"dedup_window" min:"0" max:"8760h"`
+
+	// Bytes of topic, properties and payload of a message. A larger one is refused (0x97). 0: no limit but that of packets.
+	MaxMessageSize Size `yaml:"max_message_size" min:"0" max:"256MiB"`
+
+	// Whether nothing is delivered for now. Publishing goes on.
+	Paused bool `yaml:"paused"`
 }
 
 // Sys is the section sys.

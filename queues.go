@@ -1,0 +1,73 @@
+package millrace
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"github.com/millrace-mq/millrace/internal/config"
+	"github.com/millrace-mq/millrace/internal/depot"
+	"github.com/millrace-mq/millrace/internal/depot/lone"
+	"github.com/millrace-mq/millrace/internal/vfs"
+	"github.com/millrace-mq/millrace/internal/wal"
+)
+
+// store is what a node keeps on disk.
+type store struct {
+	log    *lone.Host
+	queues *depot.Depot
+}
+
+// logFolder is where the shared log is, within node.data_dir.
+const logFolder = "log"
+
+// openStore opens the log, and the queues in it. runner has partitions pumped.
+func openStore(ctx context.Context, cfg *Config, log *slog.Logger, runner depot.Runner) (*store, error) {
+	dir := filepath.Join(cfg.Node.DataDir, logFolder)
+	w, err := wal.Open(wal.Options{FS: vfs.OS{}, Dir: dir, Logger: log, MaxPending: 4 * int(cfg.Queues.MaxUnsynced)})
+	if err != nil {
+		return nil, fmt.Errorf("node.data_dir: %w", err)
+	}
+	s := &store{log: lone.New(w)}
+	s.queues, err = depot.Open(ctx, depotOptions(cfg, log, s.log, runner))
+	if err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// close ends everything that openStore began.
+func (s *store) close() error {
+	if s == nil {
+		return nil
+	}
+	s.queues.Stop()
+	return s.log.Close()
+}
+
+func depotOptions(cfg *Config, log *slog.Logger, logs depot.Logs, runner depot.Runner) depot.Options {
+	q := &cfg.Queues
+	o := depot.Options{
+		Logs: logs, Log: log, Runner: runner, AutoCreate: q.AutoCreate, Defaults: queueSettings(&q.Defaults),
+		Declared: map[string]depot.Settings{}, MaxQueues: q.MaxQueues, MaxPartitions: q.MaxPartitions, Memory: int64(q.ReadCache),
+	}
+	for name, d := range q.Declared {
+		o.Declared[name] = queueSettings(&d)
+	}
+	return o
+}
+
+// queueSettings says in the depot's words what the configuration says.
+func queueSettings(q *config.Queue) depot.Settings {
+	duration := func(d time.Duration) depot.Duration { return depot.Duration(d) }
+	return depot.Settings{
+		Partitions: q.Partitions, ReplicationFactor: q.ReplicationFactor, MinISR: q.MinISR, ReplicaSync: q.ReplicaSync,
+		Capture: q.Capture, Retention: q.Retention, MaxAge: duration(q.MaxAge), MaxBytes: int64(q.MaxBytes), MaxDepth: int64(q.MaxDepth),
+		Overflow: q.Overflow, Lease: duration(q.Lease), MaxDeliveries: int64(q.MaxDeliveries), Backoff: duration(q.Backoff),
+		MaxBackoff: duration(q.MaxBackoff), Dispatch: q.Dispatch, DedupWindow: duration(q.DedupWindow),
+		MaxMessageSize: int64(q.MaxMessageSize), Paused: q.Paused,
+	}
+}
