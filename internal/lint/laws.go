@@ -31,6 +31,7 @@ var layers = map[string]layer{
 	"internal/retained": durability,
 
 	"internal/replog":  distribution,
+	"internal/depot":   distribution,
 	"internal/cluster": distribution,
 
 	"internal/netpoll":  edge,
@@ -61,6 +62,7 @@ var sidewaysAllowed = map[sideways]string{
 	{"internal/session", "mqtt"}:              "the protocol state of a client speaks of packets and reason codes",
 	{"internal/session", "internal/message"}:  "there is one message, and a session keeps it",
 	{"internal/listener", "internal/netpoll"}: "a listener is an address that a poller accepts from",
+	{"internal/depot", "internal/replog"}:     "the partitions of queues are state machines of replicated logs",
 	{"internal/queue", "topic"}:               "a group has a filter",
 	{"internal/wal", "internal/vfs"}:          "a log writes to a disk, which tests replace",
 }
