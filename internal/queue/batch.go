@@ -48,7 +48,7 @@ const (
 )
 
 // MaxBatch is the most messages that a batch may hold.
-const MaxBatch = 1 << 16
+const MaxBatch = 1 << 12
 
 // ErrTooLarge: the message exceeds the queue's MaxMessageSize.
 var ErrTooLarge = errors.New("queue: message larger than max_message_size")
@@ -209,6 +209,27 @@ func (m *Message) decode(b []byte, time int64) (int, bool) {
 		m.Key = KeyOf(m.Topic)
 	}
 	return n, m.Key != 0 || flags&(messageKey|messageTopicKey) == 0
+}
+
+// MessageAt decodes the message at a position of a batch, as Locate gives it. Its
+// slices lie in command. The error is ErrMalformed.
+func MessageAt(command []byte, position int, m *Message) error {
+	info, ok := parseBatch(command)
+	if !ok || position < 0 || position >= int(info.count) {
+		return ErrMalformed
+	}
+	b := command[batchHeader:]
+	for range position {
+		_, _, n, ok := frame(b)
+		if !ok {
+			return ErrMalformed
+		}
+		b = b[n:]
+	}
+	if _, ok := m.decode(b, info.time); !ok {
+		return ErrMalformed
+	}
+	return nil
 }
 
 // later reads a time that is given as milliseconds after the batch's.

@@ -177,6 +177,6 @@ func checkSettle(d decoder) bool {
 }
 
 // validFilter tells whether a group may have the filter.
-func validFilter(filter string) bool {
-	return filter == "" || len(filter) <= maxFilter && topic.ValidateFilter([]byte(filter), 0) == nil
+func validFilter(filter []byte) bool {
+	return len(filter) == 0 || len(filter) <= maxFilter && topic.ValidateFilter(filter, 0) == nil
 }

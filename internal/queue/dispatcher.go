@@ -113,15 +113,13 @@ func NewDispatcher(m *Machine, log Log, sink Sink) *Dispatcher {
 // group must have been made: the error is ErrNoGroup. id is for the owner, who
 // sees to it that a consumer joins once.
 func (d *Dispatcher) Join(group string, id uint64, window int) (*Member, error) {
-	d.sync()
-	for _, c := range d.groups {
-		if c.name == group {
-			m := &Member{id: id, window: window}
-			c.enter(m)
-			return m, nil
-		}
+	c := d.named(group)
+	if c == nil {
+		return nil, ErrNoGroup
 	}
-	return nil, ErrNoGroup
+	m := &Member{id: id, window: window}
+	c.enter(m)
+	return m, nil
 }
 
 func (c *consumers) enter(m *Member) {
@@ -182,12 +180,20 @@ func (d *Dispatcher) sync() {
 	d.shape = d.m.shape
 	old := d.groups
 	d.groups = make([]*consumers, 0, len(d.m.groups))
+	hint := 0
 	for _, g := range d.m.groups {
-		c := d.byName(old, g.name)
+		var c *consumers
+		// Most stand in the order of before.
+		for n := range old {
+			if i := (hint + n) % len(old); old[i] != nil && old[i].group == g {
+				c, old[i], hint = old[i], nil, i+1
+				break
+			}
+		}
 		switch {
 		case c == nil:
 			c = d.begin(g)
-		case c.id != g.id:
+		case c.number != g.id: // it was moved
 			members := c.members
 			d.end(c)
 			c = d.begin(g)
@@ -200,15 +206,17 @@ func (d *Dispatcher) sync() {
 		d.groups = append(d.groups, c)
 	}
 	for _, c := range old {
-		if i := d.m.find(c.name); i < 0 {
+		if c != nil {
 			d.end(c)
 		}
 	}
 }
 
-func (d *Dispatcher) byName(list []*consumers, name string) *consumers {
-	for _, c := range list {
-		if c.name == name {
+// named gives the consumers of a group, nil if there is none.
+func (d *Dispatcher) named(group string) *consumers {
+	d.sync()
+	for _, c := range d.groups {
+		if c.name == group {
 			return c
 		}
 	}
@@ -216,7 +224,7 @@ func (d *Dispatcher) byName(list []*consumers, name string) *consumers {
 }
 
 func (d *Dispatcher) begin(g *group) *consumers {
-	c := &consumers{group: g, next: g.floor}
+	c := &consumers{group: g, number: g.id, next: g.floor}
 	if d.keyed(g) {
 		c.keys = newKeys()
 	}
@@ -280,8 +288,7 @@ type GroupStatus struct {
 
 // Status gives the status of a group; ok is false when there is none.
 func (d *Dispatcher) Status(group string) (s GroupStatus, ok bool) {
-	d.sync()
-	c := d.byName(d.groups, group)
+	c := d.named(group)
 	if c == nil {
 		return s, false
 	}

@@ -8,7 +8,7 @@ type group struct {
 	// can touch what is after it.
 	id     uint64
 	name   string
-	filter string
+	filter []byte
 	stream bool
 	settled
 	// What the group was done with, by cause.
@@ -32,7 +32,7 @@ type GroupInfo struct {
 
 func (g *group) info(end uint64) GroupInfo {
 	return GroupInfo{
-		ID: g.id, Name: g.name, Filter: g.filter, Stream: g.stream, Floor: g.floor, Unsettled: g.unsettled(end),
+		ID: g.id, Name: g.name, Filter: string(g.filter), Stream: g.stream, Floor: g.floor, Unsettled: g.unsettled(end),
 		Settled: g.done[causeSettled], Expired: g.done[causeExpired], Buried: g.done[causeBuried],
 	}
 }
@@ -40,14 +40,18 @@ func (g *group) info(end uint64) GroupInfo {
 func (g *group) unsettled(end uint64) uint64 { return end - g.floor - g.n }
 
 // matches tells whether the group wants a message. Its filter was made by
-// normalFilter.
+// normalFilter, so it is never empty.
 func (g *group) matches(name []byte) bool {
-	return g.filter == "#" || len(name) > 0 && topic.Match([]byte(g.filter), name)
+	return string(g.filter) == everything || len(name) > 0 && topic.Match(g.filter, name)
 }
 
-func normalFilter(filter string) string {
-	if filter == "" {
-		return "#"
+// everything is the filter that matches every message, those published to the
+// queue without key levels too.
+const everything = "#"
+
+func normalFilter(filter []byte) []byte {
+	if len(filter) == 0 {
+		return []byte(everything)
 	}
 	return filter
 }

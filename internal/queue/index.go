@@ -151,12 +151,10 @@ func (x *index) grow() *page {
 	return p
 }
 
-// drop forgets the pages before that of c.
-func (x *index) drop(c *cursor) { x.dropTo(c.page) }
-
 // clear forgets every run, but not where the next one begins.
 func (x *index) clear() { x.dropTo(x.front + uint64(len(x.pages)-x.head)) }
 
+// dropTo forgets the pages before that of a number.
 func (x *index) dropTo(number uint64) {
 	for ; x.front < number; x.front++ {
 		if len(x.free) < 4 {

@@ -1,5 +1,11 @@
 package queue
 
+import (
+	"bytes"
+	"cmp"
+	"slices"
+)
+
 // Machine is the replicated state of one partition. Its owner guards it and the
 // Dispatcher on it with one mutex.
 type Machine struct {
@@ -14,6 +20,7 @@ type Machine struct {
 	bytes      uint64
 	// groups are in ascending order of their ids.
 	groups []*group
+	names  map[string]*group
 	nextID uint64
 	dedup  dedup
 	// dropped counts messages that retention or an overflow took, or a purge.
@@ -26,7 +33,7 @@ type Machine struct {
 }
 
 // New gives the machine of an empty partition with no limits.
-func New() *Machine { return &Machine{nextID: 1} }
+func New() *Machine { return &Machine{nextID: 1, names: map[string]*group{}} }
 
 // Result is the answer to one command.
 type Result struct {
@@ -129,8 +136,8 @@ func (m *Machine) Groups(dst []GroupInfo) []GroupInfo {
 
 // Group finds a group by its name.
 func (m *Machine) Group(name string) (GroupInfo, bool) {
-	if i := m.find(name); i >= 0 {
-		return m.groups[i].info(m.end), true
+	if g := m.names[name]; g != nil {
+		return g.info(m.end), true
 	}
 	return GroupInfo{}, false
 }
@@ -172,28 +179,15 @@ func (m *Machine) Resolve(f From) uint64 {
 	return m.start
 }
 
-func (m *Machine) find(name string) int {
-	for i, g := range m.groups {
-		if g.name == name {
-			return i
-		}
-	}
-	return -1
+// place gives the index of a group, or where it would be.
+func (m *Machine) place(id uint64) (int, bool) {
+	return slices.BinarySearchFunc(m.groups, id, func(g *group, id uint64) int { return cmp.Compare(g.id, id) })
 }
 
 // byID finds a group, nil if it is gone.
 func (m *Machine) byID(id uint64) *group {
-	lo, hi := 0, len(m.groups)
-	for lo < hi {
-		mid := (lo + hi) / 2
-		switch g := m.groups[mid]; {
-		case g.id == id:
-			return g
-		case g.id < id:
-			lo = mid + 1
-		default:
-			hi = mid
-		}
+	if i, ok := m.place(id); ok {
+		return m.groups[i]
 	}
 	return nil
 }
@@ -226,18 +220,20 @@ func (m *Machine) settle(d decoder) Result {
 }
 
 func (m *Machine) createGroup(d *decoder) Result {
-	g := &group{stream: d.byte() == 1, name: d.text(), filter: d.text()}
+	g := &group{}
+	stream := d.byte()
+	g.stream, g.name, g.filter = stream == 1, d.text(), []byte(d.text())
 	var from From
 	from.decode(d)
-	if !d.done() || len(g.name) == 0 || len(g.name) > maxGroupName || !validFilter(g.filter) {
+	if !d.done() || stream > 1 || len(g.name) == 0 || len(g.name) > maxGroupName || !validFilter(g.filter) {
 		return Result{Err: ErrMalformed}
 	}
 	g.filter = normalFilter(g.filter)
-	if i := m.find(g.name); i >= 0 {
-		if old := m.groups[i]; old.filter != g.filter || old.stream != g.stream {
+	if old := m.names[g.name]; old != nil {
+		if !bytes.Equal(old.filter, g.filter) || old.stream != g.stream {
 			return Result{Value: old.id, Err: ErrFilter}
 		}
-		return Result{Value: m.groups[i].id}
+		return Result{Value: old.id}
 	}
 	if len(m.groups) >= m.settings.maxGroups() {
 		return Result{Err: ErrTooManyGroups}
@@ -253,15 +249,16 @@ func (m *Machine) enter(g *group) {
 	g.id = m.nextID
 	m.nextID++
 	m.groups = append(m.groups, g)
+	m.names[g.name] = g
 	m.shape++
 }
 
 // leave takes a group out.
-func (m *Machine) leave(i int) *group {
-	g := m.groups[i]
-	m.groups = append(m.groups[:i], m.groups[i+1:]...)
+func (m *Machine) leave(g *group) {
+	i, _ := m.place(g.id)
+	m.groups = slices.Delete(m.groups, i, i+1)
+	delete(m.names, g.name)
 	m.shape++
-	return g
 }
 
 func (m *Machine) deleteGroup(d *decoder) Result {
@@ -269,11 +266,11 @@ func (m *Machine) deleteGroup(d *decoder) Result {
 	if !d.done() {
 		return Result{Err: ErrMalformed}
 	}
-	i := m.find(name)
-	if i < 0 {
+	g := m.names[name]
+	if g == nil {
 		return Result{Err: ErrNoGroup}
 	}
-	g := m.leave(i)
+	m.leave(g)
 	m.collect()
 	return Result{Value: g.id}
 }
@@ -285,11 +282,11 @@ func (m *Machine) seek(d *decoder) Result {
 	if !d.done() {
 		return Result{Err: ErrMalformed}
 	}
-	i := m.find(name)
-	if i < 0 {
+	g := m.names[name]
+	if g == nil {
 		return Result{Err: ErrNoGroup}
 	}
-	g := m.leave(i)
+	m.leave(g)
 	g.settled = settled{floor: m.Resolve(to)}
 	m.enter(g)
 	m.collect()
@@ -303,7 +300,6 @@ func (m *Machine) purge(d *decoder) Result {
 	}
 	had := m.dropped
 	m.discard(min(before, m.end))
-	m.collect()
 	return Result{Value: m.dropped - had}
 }
 
@@ -315,8 +311,8 @@ func (m *Machine) configure(d *decoder) Result {
 	}
 	m.settings = s
 	m.shape++
+	m.collect()
 	m.expire()
 	m.makeRoom()
-	m.collect()
 	return Result{}
 }

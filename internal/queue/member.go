@@ -25,6 +25,7 @@ func (m *Member) Leased() int { return m.leased }
 // consumers is what a leader knows of a group beside its replicated state.
 type consumers struct {
 	*group
+	number  uint64   // of the group, as far as was noticed
 	next    uint64   // everything before it was looked at once
 	place   place    // where next stands in the log
 	again   place    // where the last one of the others stood

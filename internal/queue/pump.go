@@ -33,9 +33,16 @@ func (d *Dispatcher) serve(c *consumers, now int64, budget *int) error {
 	if err := d.bury(c); err != nil {
 		return err
 	}
-	if d.m.settings.Paused {
-		return nil
+	if !d.m.settings.Paused {
+		if err := d.deliver(c, now, budget); err != nil {
+			return err
+		}
 	}
+	return d.bury(c) // what members could not take
+}
+
+// deliver gives out messages while somebody has room for one.
+func (d *Dispatcher) deliver(c *consumers, now int64, budget *int) error {
 	if c.keys != nil {
 		if err := d.serveLines(c, now, budget); err != nil {
 			return err

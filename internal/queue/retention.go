@@ -19,7 +19,7 @@ func (m *Machine) advance(to uint64) {
 		m.index.next(&m.head)
 	}
 	if m.head.page != page {
-		m.index.drop(&m.head)
+		m.index.dropTo(m.head.page)
 	}
 }
 
@@ -33,6 +33,7 @@ func (m *Machine) discard(before uint64) {
 		g.raise(before, &m.pool)
 	}
 	m.advance(before)
+	m.collect() // beyond, everything may have been settled
 }
 
 // collect forgets, under RetainWork, what every group has settled.
@@ -89,7 +90,6 @@ func (m *Machine) makeRoom() {
 	if s.MaxDepth > 0 {
 		if most := uint64(s.MaxDepth); m.depth() > most {
 			m.discard(m.keep(most))
-			m.collect()
 		}
 	}
 	if s.MaxBytes > 0 {

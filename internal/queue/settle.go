@@ -6,7 +6,7 @@ import "slices"
 // does nothing, when the token names nothing (any more). The member's room is free
 // at once, but nothing is delivered before Pump.
 func (d *Dispatcher) Ack(t Token) bool {
-	n := d.leases.lookup(t, leaseOut)
+	n := d.lookup(t, leaseOut)
 	if n == 0 {
 		return false
 	}
@@ -16,7 +16,7 @@ func (d *Dispatcher) Ack(t Token) bool {
 
 // Nack gives a message back, to be delivered again after the backoff.
 func (d *Dispatcher) Nack(t Token, now int64) bool {
-	n := d.leases.lookup(t, leaseOut)
+	n := d.lookup(t, leaseOut)
 	if n == 0 {
 		return false
 	}
@@ -42,7 +42,7 @@ func (d *Dispatcher) Nack(t Token, now int64) bool {
 
 // Reject makes a message a dead letter at once.
 func (d *Dispatcher) Reject(t Token) bool {
-	n := d.leases.lookup(t, leaseOut)
+	n := d.lookup(t, leaseOut)
 	if n == 0 {
 		return false
 	}
@@ -53,7 +53,7 @@ func (d *Dispatcher) Reject(t Token) bool {
 // Release gives back a message that a member was sent and will not settle, as
 // Leave does with all of them.
 func (d *Dispatcher) Release(t Token) bool {
-	n := d.leases.lookup(t, leaseOut)
+	n := d.lookup(t, leaseOut)
 	if n == 0 {
 		return false
 	}
@@ -62,16 +62,23 @@ func (d *Dispatcher) Release(t Token) bool {
 }
 
 // Unsent gives back a message that the owner accepted for a member and did not
-// send after all. It was no delivery.
+// send after all. It was no delivery. The member is offered nothing until Room.
 func (d *Dispatcher) Unsent(t Token) bool {
-	n := d.leases.lookup(t, leaseOut)
+	n := d.lookup(t, leaseOut)
 	if n == 0 {
 		return false
 	}
 	s := d.leases.at(n)
 	s.count--
+	s.member.blocked = true
 	d.back(s.member.of, n)
 	return true
+}
+
+// lookup gives the lease of a token in a state, 0 if there is none.
+func (d *Dispatcher) lookup(t Token, state leaseState) uint32 {
+	d.sync()
+	return d.leases.lookup(t, state)
 }
 
 // exhausted tells whether a message was delivered as often as may be.
@@ -182,7 +189,7 @@ func (d *Dispatcher) bury(c *consumers) error {
 
 // Buried says that a dead letter is stored: the message is settled.
 func (d *Dispatcher) Buried(t Token) bool {
-	n := d.leases.lookup(t, leaseDying)
+	n := d.lookup(t, leaseDying)
 	if n == 0 {
 		return false
 	}
@@ -193,7 +200,7 @@ func (d *Dispatcher) Buried(t Token) bool {
 // Unburied says that a dead letter could not be stored. It is given out again
 // after the backoff, a second at least.
 func (d *Dispatcher) Unburied(t Token, now int64) bool {
-	n := d.leases.lookup(t, leaseDying)
+	n := d.lookup(t, leaseDying)
 	if n == 0 {
 		return false
 	}
@@ -244,7 +251,7 @@ func (d *Dispatcher) Proposal(dst []byte, now int64) (command []byte, more bool)
 				return dst, true
 			}
 			n := min(room, len(spans))
-			dst = appendSettleSection(dst, c.id, cause(why), spans[:n])
+			dst = appendSettleSection(dst, c.number, cause(why), spans[:n])
 			room -= n
 			c.done[why] = spans[:copy(spans, spans[n:])]
 			more = more || n < len(spans)

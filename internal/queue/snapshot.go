@@ -65,7 +65,7 @@ func (g *group) append(dst []byte, end uint64) []byte {
 		stream = 1
 	}
 	dst = append(appendUvarint(dst, g.id), stream)
-	dst = appendText(appendText(dst, g.name), g.filter)
+	dst = appendText(appendText(dst, g.name), string(g.filter))
 	dst = appendUvarint(dst, g.floor)
 	for _, n := range g.done {
 		dst = appendUvarint(dst, n)
@@ -116,10 +116,11 @@ func (m *Machine) decode(d *decoder) {
 	for n := d.count(8 + int(causes)); n > 0 && !d.bad; n-- {
 		g := &group{}
 		g.decode(d, m)
-		if len(m.groups) > 0 && m.groups[len(m.groups)-1].id >= g.id || m.find(g.name) >= 0 {
+		if len(m.groups) > 0 && m.groups[len(m.groups)-1].id >= g.id || m.names[g.name] != nil {
 			d.fail()
 		}
 		m.groups = append(m.groups, g)
+		m.names[g.name] = g
 	}
 	last := int64(0)
 	for n := d.count(18); n > 0 && !d.bad; n-- {
@@ -187,12 +188,12 @@ func (g *group) decode(d *decoder, m *Machine) {
 	g.id = d.uvarint()
 	stream := d.byte()
 	g.stream = stream == 1
-	g.name, g.filter, g.floor = d.text(), d.text(), d.uvarint()
+	g.name, g.filter, g.floor = d.text(), []byte(d.text()), d.uvarint()
 	for i := range g.done {
 		g.done[i] = d.uvarint()
 	}
 	if d.bad || g.id == 0 || g.id >= m.nextID || stream > 1 || g.name == "" || len(g.name) > maxGroupName ||
-		!validFilter(g.filter) || g.filter == "" || g.floor < m.start || g.floor > m.end {
+		!validFilter(g.filter) || len(g.filter) == 0 || g.floor < m.start || g.floor > m.end {
 		d.fail()
 		return
 	}
