@@ -49,6 +49,9 @@ func (g *Group) persist(es []*raftpb.Entry, st *wal.HardState, snap *raftpb.Snap
 		g.numberProposals(es)
 	}
 	if st != nil {
+		if g.host.opt.plant.forgetVote {
+			st.Vote = 0
+		}
 		if w == nil && len(es) == 0 && snap == nil && !g.store.worthWriting(st) {
 			return true
 		}

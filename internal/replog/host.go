@@ -44,6 +44,13 @@ type Options struct {
 	SnapshotBytes int
 	// Logger gets what an operator should know; nil for none.
 	Logger *slog.Logger
+
+	plant planted
+}
+
+// planted are bugs that tests put in, to prove that other tests catch them.
+type planted struct {
+	forgetVote bool // a vote is not written
 }
 
 const (

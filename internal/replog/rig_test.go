@@ -26,6 +26,7 @@ type list struct {
 	mu       sync.Mutex
 	at       []pos // of the commands that are kept
 	dropped  uint64
+	lastDrop pos
 	applied  uint64
 	sum      uint64 // over all commands ever, in order
 	lead     []Leadership
@@ -33,6 +34,8 @@ type list struct {
 }
 
 type pos struct{ index, n uint64 }
+
+func (p pos) after(q pos) bool { return p.index > q.index || p.index == q.index && p.n > q.n }
 
 // dropAll is the command to forget everything so far; others are kept.
 var dropAll = []byte("drop")
@@ -52,6 +55,7 @@ func (l *list) Apply(es []Entry) {
 			if bytes.Equal(c.Data, dropAll) {
 				l.dropped += uint64(len(l.at))
 				l.at = nil
+				l.lastDrop = pos{e.Index, uint64(n)}
 				continue
 			}
 			c.Result = Result{Value: l.dropped + uint64(len(l.at))}
@@ -70,7 +74,7 @@ func hash(b []byte) (h uint64) {
 func (l *list) Snapshot(dst []byte) ([]byte, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, v := range []uint64{l.dropped, l.applied, l.sum} {
+	for _, v := range []uint64{l.dropped, l.lastDrop.index, l.lastDrop.n, l.applied, l.sum} {
 		dst = binary.AppendUvarint(dst, v)
 	}
 	for _, p := range l.at {
@@ -84,11 +88,12 @@ func (l *list) Restore(index uint64, data []byte) error {
 	defer l.mu.Unlock()
 	l.restored++
 	d := decoder{b: data}
-	l.dropped, l.applied, l.sum, l.at = 0, 0, 0, nil
+	l.dropped, l.lastDrop, l.applied, l.sum, l.at = 0, pos{}, 0, 0, nil
 	if index == 0 {
 		return nil
 	}
-	l.dropped, l.applied, l.sum = d.uvarint(), d.uvarint(), d.uvarint()
+	l.dropped, l.lastDrop = d.uvarint(), pos{d.uvarint(), d.uvarint()}
+	l.applied, l.sum = d.uvarint(), d.uvarint()
 	for len(d.b) > 0 && !d.bad {
 		l.at = append(l.at, pos{d.uvarint(), d.uvarint()})
 	}
