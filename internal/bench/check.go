@@ -102,6 +102,10 @@ func (k *checker) seeOdd(stream int, next, seq uint32) bool {
 }
 
 func (k *checker) seeSet(stream, member int, seq uint32) bool {
+	if seq > k.sets[stream].base+setSpan {
+		k.Corrupt++
+		return false
+	}
 	if !k.sets[stream].add(seq) {
 		k.Duplicates++
 		return false
@@ -167,6 +171,9 @@ func (m *missing) remove(n uint32) bool {
 	}
 	return false
 }
+
+// setSpan is how far ahead of the first missing number another one may be: 16 MiB of set.
+const setSpan = 1 << 27
 
 // bitset is a set of numbers that are mostly added in ascending order: what lies wholly below base is in it.
 type bitset struct {

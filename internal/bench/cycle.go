@@ -95,6 +95,8 @@ func (c *cycling) step(now int64) (int64, bool) {
 	return min(next, c.e.to), false
 }
 
+func (c *cycling) interrupt() bool { return false }
+
 func (c *cycling) progress(now int64) float64 {
 	if m := c.e.stage.Messages; m > 0 {
 		return min(1, float64(c.begun)/float64(m))

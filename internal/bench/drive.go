@@ -99,6 +99,8 @@ func (o *opening) step(now int64) (int64, bool) {
 
 func (o *opening) changed(*client, bool) {}
 
+func (o *opening) interrupt() bool { return false }
+
 func (o *opening) progress(int64) float64 {
 	if o.e.stage.Deliver {
 		return float64(o.e.got()) / float64(max(1, o.e.expected()))
@@ -123,6 +125,8 @@ func (c *closing) step(int64) (int64, bool) {
 }
 
 func (c *closing) changed(*client, bool) {}
+
+func (c *closing) interrupt() bool { return true }
 
 func (c *closing) progress(int64) float64 { return 1 }
 
@@ -149,6 +153,8 @@ func (h *holding) step(now int64) (int64, bool) {
 }
 
 func (h *holding) changed(*client, bool) {}
+
+func (h *holding) interrupt() bool { return false }
 
 func (h *holding) progress(now int64) float64 { return timeProgress(h.e, now) }
 

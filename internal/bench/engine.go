@@ -111,6 +111,8 @@ type driver interface {
 	// changed is told of a client that came up or went down.
 	changed(c *client, up bool)
 	progress(now int64) float64
+	// interrupt asks the stage to end early. It may be called again and again; false: there is nothing to wait for.
+	interrupt() bool
 }
 
 func newEngine(p Plan) (*engine, error) {
@@ -188,7 +190,8 @@ func (e *engine) close() {
 	e.poll.close()
 }
 
-// run goes through one stage, which begins at start, and reports each interval. stop is asked now and then whether to end early.
+// run goes through one stage, which begins at start, and reports each interval. stop is asked now and then
+// whether to end early.
 func (e *engine) run(index int, start int64, stop func() bool, report func(sample)) {
 	e.stage = &e.plan.Stages[index]
 	e.from, e.to = start+int64(e.stage.WarmUp), int64(1)<<62
@@ -207,7 +210,10 @@ func (e *engine) run(index int, start int64, stop func() bool, report func(sampl
 		next = min(next, e.ping(now))
 		e.expire(now)
 		meter.tick(now, done)
-		if done || stop() {
+		if !done && stop() {
+			done = !e.driver.interrupt()
+		}
+		if done {
 			meter.tick(e.clock.now(), true)
 			break
 		}

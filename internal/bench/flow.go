@@ -158,6 +158,18 @@ func (f *flow) stop() {
 	}
 }
 
+// interrupt sends nothing more, and lets what is under way arrive, so that it does not look lost.
+func (f *flow) interrupt() bool {
+	if !f.stopped {
+		f.stop()
+	}
+	for _, p := range f.pubs {
+		q := &p.group.pubs[p.index]
+		q.allowed = q.seq
+	}
+	return true
+}
+
 // check gives up windows that stand still.
 func (f *flow) check(now int64) {
 	moved, full := false, false

@@ -118,6 +118,7 @@ func TestBrokenBroker(t *testing.T) {
 			return one(b)
 		}
 	}
+	misnumber := func(b []byte) [][]byte { b[len(b)-64+4] ^= 0x80; return one(b) } // the first byte of the number
 	corrupt := func(b []byte) [][]byte { b[len(b)-1] ^= 1; return one(b) }
 	var held []byte
 	swap := func(n int, b []byte) [][]byte {
@@ -140,6 +141,7 @@ func TestBrokenBroker(t *testing.T) {
 		{"duplicates", every(40, func(b []byte) [][]byte { return [][]byte{b, b} }), Check{Expected: 2000, Received: 2000, Duplicates: 50}},
 		{"reorders", swap, Check{Expected: 2000, Received: 2000, Reordered: 40}},
 		{"corrupts", every(500, corrupt), Check{Expected: 2000, Received: 1996, Lost: 4, Corrupt: 4}},
+		{"misnumbers", every(500, misnumber), Check{Expected: 2000, Received: 1996, Lost: 4, Corrupt: 4}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			addr, _ := startFloor(t)
@@ -280,5 +282,8 @@ func TestInterrupt(t *testing.T) {
 	}
 	if len(r.Stages) != 1 || !r.Stages[0].Interrupted || r.Stages[0].Units == 0 || len(r.Problems) == 0 {
 		t.Errorf("stages %+v, problems %q", r.Stages, r.Problems)
+	}
+	if !r.Check.Clean() || r.Check.Expected == 0 {
+		t.Errorf("what was under way looks lost: %+v", r.Check)
 	}
 }

@@ -141,21 +141,33 @@ func (e *engine) delivered(c *client, g *group, first byte, body []byte) {
 		return
 	}
 	publisher, seq, due := stamp(payload)
+	from, n := e.publisherHere(publisher)
+	if from != nil && seq >= from.pubs[n].seq {
+		g.checker.Corrupt++ // nobody sent that yet
+		return
+	}
 	if !g.checker.see(int(c.index), publisher, seq) {
 		return
 	}
 	if due >= e.from && due < e.to {
 		e.timed.Delivery.record(e.now - due)
 	}
-	for i := range e.groups { // the publisher, when it is of this worker
-		p := &e.groups[i]
-		if n := int(publisher) - p.First; p.pubs != nil && n >= 0 && n < len(p.pubs) {
-			if q := &p.pubs[n]; q.limit > 0 && q.confirm > q.acks {
-				e.confirmed(p, n, seq)
-			}
-			break
+	if from != nil {
+		if p := &from.pubs[n]; p.limit > 0 && p.confirm > p.acks {
+			e.confirmed(from, n, seq)
 		}
 	}
+}
+
+// publisherHere finds a publisher among those of this worker; nil: it is another worker's.
+func (e *engine) publisherHere(publisher uint32) (*group, int) {
+	for i := range e.groups {
+		g := &e.groups[i]
+		if n := int(publisher) - g.First; g.pubs != nil && n >= 0 && n < len(g.pubs) {
+			return g, n
+		}
+	}
+	return nil, 0
 }
 
 var qosNames = [4]string{"QoS 0", "QoS 1", "QoS 2", "QoS 3"}

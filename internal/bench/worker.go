@@ -107,6 +107,7 @@ func (k *worker) interrupted() bool {
 			case !ok:
 				k.stop = true
 				k.err = io.EOF
+				k.engine.sent = k.engine.sentHere() // nobody will tell
 				return true
 			case o.Stop:
 				k.stop = true

@@ -19,7 +19,8 @@ func main() {
 		ServerName: "peer", Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: false,
 		MaxConn: 1 << 20, MaxPending: 256 << 20, WriteDeadline: time.Minute,
 		JetStream: true, StoreDir: *dir, JetStreamMaxMemory: 4 << 30, JetStreamMaxStore: 8 << 30,
-		MQTT: server.MQTTOpts{Host: "127.0.0.1", Port: *port, MaxAckPending: 65535, AckWait: time.Minute},
+		// The limits of all subscriptions of a session together may not exceed 65,535, and QoS 2 counts twice.
+		MQTT: server.MQTTOpts{Host: "127.0.0.1", Port: *port, MaxAckPending: 16384, AckWait: time.Minute},
 	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
