@@ -115,10 +115,13 @@ func TestRetained(t *testing.T) {
 			want = append(want, message{topic: r.topic("retained/" + name), payload: "kept-" + name + "#0", qos: i % 3, retain: 1})
 		}
 		late := func(round string, want []message) {
+			var receivers []*receiver
 			for _, name := range all {
 				j := r.job(round + name)
 				j.filter, j.qos = r.topic("retained/#"), 2
-				recv := kinds[name].subscribe(r.T, j)
+				receivers = append(receivers, kinds[name].subscribe(r.T, j))
+			}
+			for _, recv := range receivers {
 				r.probe(recv, r.topic("retained/probe")) // behind the retained ones
 				r.exactly(recv, want)
 				recv.stop(false)
@@ -136,19 +139,27 @@ func TestWills(t *testing.T) {
 	both(t, func(r *run) {
 		watch := job{node: r.node, version: r.version, id: r.id("watch"), filter: r.topic("wills/#"), qos: 2}
 		watcher := kinds[map[byte]string{wire.V311: "paho-go", wire.V5: "paho-go5"}[r.version]].subscribe(r.T, watch)
-		var want []message
+		type dying struct {
+			job
+			recv *receiver
+			kill bool
+		}
+		var all []dying
 		for i, name := range names(r.T, r.version) {
 			for _, kill := range []bool{true, false} {
 				j := r.job(fmt.Sprint("will-", name, kill))
 				j.filter, j.qos = r.topic("wills/probe/"+j.id), 1
 				j.will = &message{topic: r.topic("wills/" + name), payload: fmt.Sprintf("will-%s-%t#0", name, kill), qos: i % 3}
-				recv := kinds[name].subscribe(r.T, j)
-				r.probe(recv, r.topic("wills/probe/"+j.id))
-				recv.stop(kill)
-				// mosquitto_sub leaves with reason code 4, which asks for the will, when it is interrupted.
-				if kill || name == "mosquitto" && r.version == wire.V5 {
-					want = append(want, *j.will)
-				}
+				all = append(all, dying{j, kinds[name].subscribe(r.T, j), kill})
+			}
+		}
+		var want []message
+		for _, d := range all {
+			r.probe(d.recv, d.filter)
+			d.recv.stop(d.kill)
+			// mosquitto_sub leaves with reason code 4, which asks for the will, when it is interrupted.
+			if d.kill || d.recv.name == "mosquitto" && r.version == wire.V5 {
+				want = append(want, *d.will)
 			}
 		}
 		r.exactly(watcher, want)

@@ -22,14 +22,14 @@ func TestSlowSubscriber(t *testing.T) {
 		payload := strings.Repeat("x", 64<<10)
 		h.bounded(64*mib, func() {
 			for i := range 600 { // 37 MiB, at both QoS
-				p.Publish(wire.Publish{Topic: h.topic("slow/a"), Payload: payload, QoS: byte(i % 2)})
+				p.Publish(wire.Publish{Topic: h.topic("slow/a"), Payload: fmt.Sprintf("%06d", i) + payload[6:], QoS: byte(i % 2)})
 				if got := fast.Message(); len(got.Payload) != len(payload) {
 					h.Fatalf("a message of %d bytes came to the other subscriber", len(got.Payload))
 				}
 			}
 		})
 		p.Publish(wire.Publish{Topic: h.topic("slow/end"), Payload: "end", QoS: 1})
-		n := 0
+		n, last := 0, [3]string{}
 		for {
 			m, err := slow.Take(wire.Patience)
 			if err != nil {
@@ -43,6 +43,13 @@ func TestSlowSubscriber(t *testing.T) {
 			}
 			if m.Topic == h.topic("slow/end") {
 				break
+			}
+			if m.Type == wire.PUBLISH { // some are gone, but none comes out of turn
+				if number := string(m.Payload[:6]); number <= last[m.QoS()] {
+					h.Errorf("at QoS %d message %s came after %s", m.QoS(), number, last[m.QoS()])
+				} else {
+					last[m.QoS()] = number
+				}
 			}
 			n++
 		}

@@ -1,6 +1,9 @@
 package spec
 
 import (
+	"fmt"
+	"strings"
+
 	"github.com/millrace-mq/millrace/test/wire"
 )
 
@@ -279,6 +282,39 @@ func resentInOrder(e *env) {
 		}
 		s.Quiet()
 	}
+	if e.v5() {
+		resentThroughSmallWindow(e, p)
+	}
+}
+
+// resentThroughSmallWindow comes back with a receive maximum that is smaller
+// than what is in flight: still in order, and a new message comes last.
+func resentThroughSmallWindow(e *env, p *wire.Conn) {
+	topic := e.topic("small")
+	s, _ := e.resume("small")
+	s.Subscribe(topic, 1)
+	want := payloads(10)
+	for _, payload := range want {
+		p.Publish(wire.Publish{Topic: topic, Payload: payload, QoS: 1})
+		s.Expect(wire.PUBLISH)
+	}
+	s.Close()
+	s, _ = e.resume("small", wire.Num(wire.ReceiveMaximum, 2))
+	first := s.Expect(wire.PUBLISH)
+	second := s.Expect(wire.PUBLISH)
+	s.Quiet() // the window is full
+	p.Publish(wire.Publish{Topic: topic, Payload: "new", QoS: 1})
+	s.Quiet()
+	got := []string{string(first.Payload), string(second.Payload)}
+	s.Acknowledge(first)
+	s.Acknowledge(second)
+	for len(got) < len(want)+1 {
+		got = append(got, string(s.Message().Payload))
+	}
+	if strings.Join(got, " ") != strings.Join(want, " ")+" new" {
+		e.Errorf("through a window of 2 came %v", got)
+	}
+	s.Quiet()
 }
 
 // All are sent at once, with other packets between, and their answers read.
@@ -349,6 +385,33 @@ func messageOrder(e *env) {
 	away, _ = e.resume("away")
 	inOrder(e, s, 2*n, 0)
 	inOrder(e, away, 2*(n-zero), 1) // those at QoS 0 may be gone
+	wideOrder(e)
+}
+
+// wideOrder does the same with so many subscribers that a server shares out the
+// work: first one filter each, then some with two that overlap.
+func wideOrder(e *env) {
+	const subscribers, n = 160, 30
+	for _, two := range []bool{false, true} {
+		topic := e.topic(fmt.Sprint("wide", two))
+		var all []*wire.Conn
+		for i := range subscribers {
+			s := e.join(fmt.Sprint("w", i))
+			s.Subscribe(topic, 1)
+			if two && i%2 == 0 {
+				s.Subscribe(topic+"/#", 1)
+			}
+			all = append(all, s)
+		}
+		a, b := e.join("a"), e.join("b")
+		for i, payload := range payloads(n) {
+			a.Write(wire.Publish{Topic: topic, Payload: "a" + payload, QoS: byte(i % 2), ID: uint16(i + 1)}.Bytes(e.version))
+			b.Write(wire.Publish{Topic: topic, Payload: "b" + payload, QoS: byte(i % 2), ID: uint16(i + 1)}.Bytes(e.version))
+		}
+		for _, s := range all {
+			inOrder(e, s, 2*n, 0)
+		}
+	}
 }
 
 // inOrder reads until count messages at the least QoS came, each stream in order.
