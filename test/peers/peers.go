@@ -129,6 +129,7 @@ func (h *House) Start(ctx context.Context, name string) (*Running, error) {
 	}
 	defer log.Close()
 	r.cmd.Stdout, r.cmd.Stderr = log, log
+	ownGroup(r.cmd)
 	if err := r.cmd.Start(); err != nil {
 		return nil, err
 	}
@@ -175,7 +176,7 @@ func (r *Running) Stop() {
 			_ = p.Kill()
 		}
 	}
-	_ = r.cmd.Process.Kill()
+	killGroup(r.cmd)
 	<-r.ended
 	if r.after != nil {
 		r.after()
