@@ -144,6 +144,13 @@ func (n *Node) listen(cfg *Config) (*listener.Set, error) {
 // error says which; connections that exist keep theirs.
 func (n *Node) Reload() error { return n.listeners.Reload() }
 
+// Failed is closed when the disk failed: nothing that is published to queues is acknowledged from then on, and the node should be
+// stopped. Err says why.
+func (n *Node) Failed() <-chan struct{} { return n.store.wal.Failed() }
+
+// Err is nil, or why the node cannot go on.
+func (n *Node) Err() error { return n.store.wal.Err() }
+
 // Addr is where a listener accepts connections; nil when there is none of that name.
 func (n *Node) Addr(name string) net.Addr {
 	for _, l := range n.listeners.Listeners() {

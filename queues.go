@@ -9,19 +9,23 @@ import (
 
 	"github.com/millrace-mq/millrace/internal/config"
 	"github.com/millrace-mq/millrace/internal/depot"
-	"github.com/millrace-mq/millrace/internal/depot/lone"
+	"github.com/millrace-mq/millrace/internal/replog"
 	"github.com/millrace-mq/millrace/internal/vfs"
 	"github.com/millrace-mq/millrace/internal/wal"
 )
 
 // store is what a node keeps on disk.
 type store struct {
-	log    *lone.Host
+	wal    *wal.Log
+	logs   *replog.Host
 	queues *depot.Depot
 }
 
 // logFolder is where the shared log is, within node.data_dir.
 const logFolder = "log"
+
+// nodeNumber is that of a node that is alone.
+const nodeNumber = 1
 
 // openStore opens the log, and the queues in it. runner has partitions pumped.
 func openStore(ctx context.Context, cfg *Config, log *slog.Logger, runner depot.Runner) (*store, error) {
@@ -30,8 +34,8 @@ func openStore(ctx context.Context, cfg *Config, log *slog.Logger, runner depot.
 	if err != nil {
 		return nil, fmt.Errorf("node.data_dir: %w", err)
 	}
-	s := &store{log: lone.New(w)}
-	s.queues, err = depot.Open(ctx, depotOptions(cfg, log, s.log, runner))
+	s := &store{wal: w, logs: replog.New(replog.Options{Log: w, Node: nodeNumber, MaxUncommitted: 2 * int(cfg.Queues.MaxUnsynced), Logger: log})}
+	s.queues, err = depot.Open(ctx, depotOptions(cfg, log, depot.OnHost(s.logs, nodeNumber), runner))
 	if err != nil {
 		s.close()
 		return nil, err
@@ -45,7 +49,8 @@ func (s *store) close() error {
 		return nil
 	}
 	s.queues.Stop()
-	return s.log.Close()
+	s.logs.Close()
+	return s.wal.Close()
 }
 
 func depotOptions(cfg *Config, log *slog.Logger, logs depot.Logs, runner depot.Runner) depot.Options {

@@ -71,7 +71,10 @@ func serve(ctx context.Context, conf *config.Config, errs io.Writer, signals <-c
 		summary(errs, conf, node)
 	}
 	log.Info("ready", "version", millrace.Version, "node", conf.Node.Name)
-	wait(ctx, node, log, signals)
+	if wait(ctx, node, log, signals); node.Err() != nil {
+		log.Error("stopped by the disk", "error", node.Err())
+		return node.Err()
+	}
 	log.Info("stopping", "drain_timeout", conf.Node.DrainTimeout.String())
 	limit, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), conf.Node.DrainTimeout, context.DeadlineExceeded)
 	defer cancel()
@@ -100,6 +103,8 @@ func wait(ctx context.Context, node *millrace.Node, log *slog.Logger, signals <-
 	for {
 		select {
 		case <-ctx.Done():
+			return
+		case <-node.Failed():
 			return
 		case sig := <-signals:
 			if sig != syscall.SIGHUP {

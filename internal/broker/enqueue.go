@@ -33,6 +33,7 @@ type batch struct {
 	loop     *netpoll.Loop
 	p        *depot.Partition
 	queue    queue.Batch
+	buf      []byte // of the batch before
 	receipts []receipt
 	size     int
 	outcome  replog.Outcome
@@ -200,8 +201,10 @@ func (w *worker) store(q *depot.Queue, m *queue.Message, r receipt) {
 	}
 	t.receipts = append(t.receipts, r)
 	n := t.queue.Size() - had
-	t.size += n
-	w.q.outstanding += n
+	if w.index != outside {
+		t.size += n
+		w.q.outstanding += n
+	}
 	w.endTurn()
 	if t.queue.Size() >= maxBatch {
 		w.propose(t)
@@ -216,16 +219,43 @@ func (w *worker) batch(p *depot.Partition) *batch {
 	}
 	t := q.open[p]
 	if t == nil {
-		t = &batch{b: w.b, p: p}
+		t = w.spareBatch()
+		t.p = p
 		if t.loop = w.turn.Loop(); t.loop == nil {
 			t.loop = w.b.loops[0]
 		}
-		p.Begin(&t.queue, nil, w.turn.Now())
+		p.Begin(&t.queue, t.buf, w.turn.Now())
 		q.open[p] = t
 		q.order = append(q.order, t)
 	}
 	q.last = t
 	return t
+}
+
+// spareBatches and maxReceipts bound what is kept for reuse.
+const (
+	spareBatches = 64
+	maxReceipts  = 4096
+)
+
+// spareBatch gives an empty batch.
+func (w *worker) spareBatch() *batch {
+	if n := len(w.q.spare); n > 0 {
+		t := w.q.spare[n-1]
+		w.q.spare = w.q.spare[:n-1]
+		return t
+	}
+	return &batch{b: w.b}
+}
+
+// keepBatch keeps a batch that is done for reuse.
+func (w *worker) keepBatch(t *batch) {
+	if len(w.q.spare) >= spareBatches || cap(t.buf) > 2*maxBatch || cap(t.receipts) > maxReceipts {
+		return
+	}
+	clear(t.receipts)
+	*t = batch{b: t.b, buf: t.buf, receipts: t.receipts[:0]}
+	w.q.spare = append(w.q.spare, t)
 }
 
 // propose hands a batch to the log, once.
@@ -239,9 +269,11 @@ func (w *worker) propose(t *batch) {
 		q.last = nil
 	}
 	if len(t.receipts) == 0 {
+		w.keepBatch(t)
 		return
 	}
-	if err := t.p.Propose(t.queue.Command(), t); err != nil {
+	t.buf = t.queue.Command()
+	if err := t.p.Propose(t.buf, t); err != nil {
 		t.outcome.Err = err
 		t.complete(w)
 	}

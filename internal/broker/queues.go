@@ -31,6 +31,7 @@ type queueing struct {
 	open        map[*depot.Partition]*batch // not proposed yet
 	last        *batch                      // the one of them that was used last
 	order       []*batch                    // of opening
+	spare       []*batch                    // for reuse
 	outstanding int                         // bytes that were proposed and have no outcome
 	throttled   []*link                     // not read until there are fewer
 	message     queue.Message

@@ -120,6 +120,7 @@ func (t *batch) complete(w *worker) {
 		held.mu.Unlock()
 	}
 	w.count(QueueStored, stored)
+	w.keepBatch(t)
 	w.relax()
 }
 

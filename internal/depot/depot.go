@@ -167,6 +167,9 @@ func (d *Depot) follow(ctx context.Context) error {
 		}
 		if s := q.settings.Load(); s == nil || !equal(s, &r.Settings) {
 			q.set(&r.Settings)
+			for _, p := range q.Partitions {
+				p.log.Set(r.Settings.replication())
+			}
 			if !slices.Contains(fresh, q) {
 				fresh = append(fresh, q)
 			}
@@ -202,20 +205,32 @@ func equal(a, b *Settings) bool {
 	return slices.Equal(a.Capture, b.Capture) && fmt.Sprint(x) == fmt.Sprint(y)
 }
 
+// opening is how many logs are opened at a time: a new one waits for the disk.
+const opening = 32
+
 // openQueue opens the logs of a queue.
 func (d *Depot) openQueue(r *record) (*Queue, error) {
-	q := &Queue{Name: r.Name, ID: r.ID}
+	q := &Queue{Name: r.Name, ID: r.ID, Partitions: make([]*Partition, len(r.Groups))}
 	q.set(&r.Settings)
+	errs := make([]error, len(r.Groups))
+	var running sync.WaitGroup
+	room := make(chan struct{}, opening)
 	for i, group := range r.Groups {
 		p := newPartition(d, q, i, group)
-		log, err := d.o.Logs.Open(group, p, r.Settings.replication())
-		if err != nil {
-			return nil, fmt.Errorf("queue %s: partition %d: %w", r.Name, i, err)
-		}
-		p.log = log
-		q.Partitions = append(q.Partitions, p)
+		q.Partitions[i] = p
+		room <- struct{}{}
+		running.Go(func() {
+			log, err := d.o.Logs.Open(group, p, r.Settings.replication())
+			if err != nil {
+				errs[i] = fmt.Errorf("queue %s: partition %d: %w", r.Name, i, err)
+			} else {
+				p.opened(log)
+			}
+			<-room
+		})
 	}
-	return q, nil
+	running.Wait()
+	return q, errors.Join(errs...)
 }
 
 // configure waits until a queue's partitions lead, and gives them the queue's settings where they have others.
@@ -467,7 +482,7 @@ func (c changing) Proposed(o replog.Outcome) {
 }
 
 func (d *Depot) propose(c *change, done changing) {
-	if err := d.table.Propose(c.encode(), done); err != nil {
+	if err := d.table.Propose(c.encode(), c.Delete != nil, done); err != nil {
 		done(0, err)
 	}
 }

@@ -22,12 +22,12 @@ func (q *Queue) Group(g *queue.NewGroup, done func(error)) {
 	if missing[0].Number != 0 {
 		first, rest = missing, nil
 	}
-	onAll(first, queue.AppendCreateGroup(nil, g), func(err error) {
+	onAll(first, false, queue.AppendCreateGroup(nil, g), func(err error) {
 		if err != nil || len(rest) == 0 {
 			done(err)
 			return
 		}
-		onAll(rest, queue.AppendCreateGroup(nil, g), done)
+		onAll(rest, false, queue.AppendCreateGroup(nil, g), done)
 	})
 }
 
@@ -62,7 +62,7 @@ func (q *Queue) HasGroup(name string) bool {
 
 // Seek moves a group in every partition.
 func (q *Queue) Seek(name string, to queue.From, done func(error)) {
-	onAll(q.Partitions, queue.AppendSeek(nil, name, to), func(err error) {
+	onAll(q.Partitions, true, queue.AppendSeek(nil, name, to), func(err error) {
 		for _, p := range q.Partitions {
 			p.Wake()
 		}
@@ -76,7 +76,7 @@ func (q *Queue) DeleteGroup(name string, done func(error)) {
 		done(queue.ErrNoGroup)
 		return
 	}
-	onAll(q.Partitions, queue.AppendDeleteGroup(nil, name), func(err error) {
+	onAll(q.Partitions, true, queue.AppendDeleteGroup(nil, name), func(err error) {
 		if errors.Is(err, queue.ErrNoGroup) {
 			err = nil
 		}
@@ -86,7 +86,7 @@ func (q *Queue) DeleteGroup(name string, done func(error)) {
 
 // Purge drops every message that is there now, for all groups.
 func (q *Queue) Purge(done func(dropped uint64, err error)) {
-	a := &all{left: int32Of(len(q.Partitions))}
+	a := &all{left: int32Of(len(q.Partitions)), essential: true}
 	a.done = func(err error) { done(a.sum.Load(), err) }
 	for _, p := range q.Partitions {
 		p.mu.Lock()
@@ -101,8 +101,10 @@ type all struct {
 	left *atomic.Int32
 	sum  atomic.Uint64 // of the results
 	done func(error)
-	mu   sync.Mutex
-	err  error // guarded by mu; the first one
+	// essential: see Log.Propose
+	essential bool
+	mu        sync.Mutex
+	err       error // guarded by mu; the first one
 }
 
 func int32Of(n int) *atomic.Int32 {
@@ -111,15 +113,15 @@ func int32Of(n int) *atomic.Int32 {
 	return &v
 }
 
-func onAll(parts []*Partition, command []byte, done func(error)) {
-	a := &all{left: int32Of(len(parts)), done: done}
+func onAll(parts []*Partition, essential bool, command []byte, done func(error)) {
+	a := &all{left: int32Of(len(parts)), done: done, essential: essential}
 	for _, p := range parts {
-		a.propose(p, append([]byte(nil), command...))
+		a.propose(p, command)
 	}
 }
 
 func (a *all) propose(p *Partition, command []byte) {
-	if err := p.log.Propose(command, a); err != nil {
+	if err := p.log.Propose(command, a.essential, a); err != nil {
 		a.ended(err)
 	}
 }

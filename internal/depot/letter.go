@@ -95,7 +95,7 @@ func (p *Partition) Store(m *queue.Message, now int64, done func(queue.Outcome, 
 		done(queue.Outcome{}, err)
 		return
 	}
-	if err := p.log.Propose(b.Command(), storing(done)); err != nil {
+	if err := p.Propose(b.Command(), storing(done)); err != nil {
 		done(queue.Outcome{}, err)
 	}
 }

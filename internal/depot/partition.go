@@ -18,7 +18,7 @@ type Partition struct {
 	Serial int
 	group  uint64
 	ready  chan struct{} // closed when this replica leads for the first time
-	log    Log           // set before ready is closed, and before anybody else has the partition
+	log    Log           // set by opened, before anybody else has the partition
 
 	woken atomic.Bool // Wake was called and Pump was not
 
@@ -57,6 +57,14 @@ func newPartition(d *Depot, q *Queue, number int, group uint64) *Partition {
 	p := &Partition{depot: d, queue: q, Number: number, Serial: int(d.serials.Add(1)), group: group, ready: make(chan struct{})}
 	p.mu.machine = queue.New()
 	return p
+}
+
+// opened gives the partition its log, which may have begun to drive it.
+func (p *Partition) opened(log Log) {
+	p.mu.Lock()
+	p.log = log
+	p.mu.Unlock()
+	p.Wake()
 }
 
 // Queue gives the queue that the partition is of.
@@ -167,7 +175,9 @@ func (p *Partition) sit(i int) {
 }
 
 // Propose hands a command to the log.
-func (p *Partition) Propose(data []byte, to replog.Proposer) error { return p.log.Propose(data, to) }
+func (p *Partition) Propose(data []byte, to replog.Proposer) error {
+	return p.log.Propose(data, false, to)
+}
 
 // Begin starts a batch in the memory of buf, with what the partition takes of a message.
 func (p *Partition) Begin(b *queue.Batch, buf []byte, now int64) {
@@ -181,7 +191,7 @@ func (p *Partition) Pump(now int64, out Out) (more bool) {
 	p.woken.Store(false)
 	p.mu.Lock()
 	d := p.mu.dispatcher
-	if d == nil {
+	if d == nil || p.log == nil {
 		p.mu.Unlock()
 		return false
 	}
@@ -260,7 +270,7 @@ func (p *Partition) settles(now int64) []byte {
 // settle proposes a command of settles.
 func (p *Partition) settle(command []byte) {
 	s := &settling{p, command}
-	if err := p.log.Propose(command, s); err != nil {
+	if err := p.log.Propose(command, true, s); err != nil {
 		s.ended(err)
 	}
 }

@@ -7,12 +7,14 @@ import (
 
 // Log is one replicated log, as depot uses it.
 type Log interface {
-	// Propose hands a command to the log. to hears how that ended, once; an error is a refusal, and to hears nothing.
-	// data belongs to the log from now on. It does not block.
-	Propose(data []byte, to replog.Proposer) error
+	// Propose hands a command to the log, which copies it. to hears how that ended, once; an error is a refusal, and to hears
+	// nothing. What is essential makes room, and goes on when the disk is full. It does not block.
+	Propose(data []byte, essential bool, to replog.Proposer) error
 	// Read gives committed entries from the index lo on: as many as have about maxBytes, at least one. The bytes are
 	// the caller's. It may wait for the disk.
 	Read(lo uint64, maxBytes int) ([]replog.Entry, error)
+	// Set changes how the log is replicated, but for the number of replicas.
+	Set(r Replication)
 }
 
 // Replication says how a log is replicated.

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/millrace-mq/millrace/internal/depot"
-	"github.com/millrace-mq/millrace/internal/depot/lone"
 	"github.com/millrace-mq/millrace/internal/queue"
+	"github.com/millrace-mq/millrace/internal/replog"
 	"github.com/millrace-mq/millrace/internal/vfs"
 	"github.com/millrace-mq/millrace/internal/wal"
 )
@@ -25,7 +25,8 @@ type rig struct {
 	t    testing.TB
 	disk vfs.FS
 	o    depot.Options
-	host *lone.Host
+	wal  *wal.Log
+	host *replog.Host
 
 	wake    chan *depot.Partition
 	pumping sync.WaitGroup
@@ -67,9 +68,9 @@ func (r *rig) start() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.host = lone.New(w)
+	r.wal, r.host = w, replog.New(replog.Options{Log: w, Node: 1})
 	r.wake, r.stop = make(chan *depot.Partition, 1<<16), make(chan struct{})
-	r.o.Logs, r.o.Runner = r.host, r
+	r.o.Logs, r.o.Runner = depot.OnHost(r.host, 1), r
 	r.pumping.Go(r.pump)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -84,7 +85,8 @@ func (r *rig) close() {
 		return
 	}
 	r.Depot.Stop()
-	if err := r.host.Close(); err != nil {
+	r.host.Close()
+	if err := r.wal.Close(); err != nil {
 		r.t.Error(err)
 	}
 	close(r.stop)
