@@ -150,7 +150,7 @@ func (l *Loop) passGuests() {
 			continue
 		}
 		g.crew.ready = false
-		g.poll.wait(0)
+		g.poll.wait(time.Time{}, 0)
 		g.pass(time.Now())
 	}
 }

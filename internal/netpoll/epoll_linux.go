@@ -30,6 +30,8 @@ type epoll struct {
 	file   *os.File // fd, known to the runtime's poller
 	raw    syscall.RawConn
 	look   func(uintptr) bool // poll, as a value made once
+	looks  int                // calls of look in the last wait
+	busy   bool               // events are likely to be there
 	alarm  time.Time          // read deadline of file; zero: none
 	// spare is a descriptor kept for when there are no more: given up, it lets a connection be accepted and closed, where
 	// the peer would otherwise wait for its own timeout.
@@ -67,7 +69,10 @@ func (e *epoll) park() error {
 		return fmt.Errorf("epoll: %w", err)
 	}
 	e.file = os.NewFile(uintptr(e.fd), "epoll")
-	e.look = func(uintptr) bool { return e.poll() }
+	e.look = func(uintptr) bool {
+		e.looks++
+		return e.poll()
+	}
 	var err error
 	e.raw, err = e.file.SyscallConn()
 	return err
@@ -82,20 +87,28 @@ func (e *epoll) poll() bool {
 	return e.found > 0
 }
 
-// wait takes events, and parks the goroutine if there are none.
-func (e *epoll) wait(timeout int64) bool {
-	e.found = 0
-	if e.poll() || timeout == 0 {
+// wait takes events, and parks the goroutine if there are none. The way into the runtime's poller looks for them too, so a
+// loop looks for itself before only if it is likely to find some: with little to do, each call that finds nothing shows.
+func (e *epoll) wait(now time.Time, timeout int64) bool {
+	e.found, e.looks = 0, 0
+	if (e.busy || timeout == 0) && e.poll() || timeout == 0 {
+		e.busy = e.found > 0
 		return false
 	}
-	e.setAlarm(timeout)
+	e.setAlarm(now, timeout)
 	// The only error is that the deadline has passed.
-	if err := e.raw.Read(e.look); err != nil {
+	err := e.raw.Read(e.look)
+	if err != nil {
 		e.alarm = time.Time{}
 		e.file.SetReadDeadline(e.alarm)
 	}
-	return true
+	slept := e.looks > 1 || err != nil
+	e.busy = !slept || e.found >= busyEvents
+	return slept
 }
+
+// busyEvents is the number of events at once from which on a loop is likely to find more soon.
+const busyEvents = 4
 
 func (e *epoll) invite(guest waiter, index int) error {
 	return e.control(unix.EPOLL_CTL_ADD, guest.(*epoll).fd, unix.EPOLLIN, guestEvents|uint64(index))
@@ -106,13 +119,13 @@ func (e *epoll) dismiss(guest waiter) {
 	_ = e.control(unix.EPOLL_CTL_DEL, guest.(*epoll).fd, 0, 0)
 }
 
-// setAlarm sees to it that wait ends after timeout milliseconds. One that is set and comes earlier is left: it wakes the loop
-// once more than needed, which is cheaper than to set it anew for each wait.
-func (e *epoll) setAlarm(timeout int64) {
+// setAlarm sees to it that wait ends timeout milliseconds after now. An alarm that is set and comes earlier is left: it wakes
+// the loop once more than needed, which is cheaper than to set it anew for each wait.
+func (e *epoll) setAlarm(now time.Time, timeout int64) {
 	if timeout < 0 {
 		return
 	}
-	due := time.Now().Add(time.Duration(timeout) * time.Millisecond)
+	due := now.Add(time.Duration(timeout) * time.Millisecond)
 	if e.alarm.IsZero() || e.alarm.After(due) {
 		e.alarm = due
 		e.file.SetReadDeadline(due)

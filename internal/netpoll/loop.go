@@ -11,9 +11,9 @@ import (
 
 // waiter is what a loop sleeps in. There is one per back end.
 type waiter interface {
-	// wait returns when something happened, or after timeout milliseconds (negative: no limit; 0: at once), and tells
-	// whether it slept.
-	wait(timeout int64) bool
+	// wait returns when something happened, or timeout milliseconds after now, a time not long ago (negative: no limit; 0:
+	// at once), and tells whether it slept.
+	wait(now time.Time, timeout int64) bool
 	// dispatch handles what wait found.
 	dispatch(l *Loop)
 	// wake ends a wait, from any goroutine.
@@ -56,16 +56,18 @@ func (l *Loop) Connections() int { return int(l.conns.Load()) }
 // run is the loop's goroutine. Poller.Stop ends it.
 func (l *Loop) run() {
 	defer l.poller.loops.done.Done()
+	end := time.Now()
 	for !l.ended {
-		rested := l.sleep()
+		rested := l.sleep(end)
 		begin := time.Now()
 		l.pass(begin)
 		l.passGuests()
-		end := time.Now()
+		end = time.Now()
 		l.crew.note(begin, end, rested)
 		switch {
 		case l.wantsAboard(end):
 			l.board()
+			end = time.Now()
 		case l.index == 0 && l.crew.landing:
 			l.crew.landing = false
 			l.land()
@@ -75,12 +77,13 @@ func (l *Loop) run() {
 	l.box.end(l.poll)
 }
 
-// sleep waits until the loop or one of its guests has something to do, and tells whether that took any time.
-func (l *Loop) sleep() (rested bool) {
+// sleep waits until the loop or one of its guests has something to do, and tells whether that took any time. now is when the
+// last pass ended.
+func (l *Loop) sleep(now time.Time) (rested bool) {
 	guests := l.guests()
-	timeout := l.timeout()
+	timeout := l.timeout(now)
 	for _, g := range guests {
-		due := g.timeout()
+		due := g.timeout(now)
 		g.crew.ready = g.crew.ready || due == 0
 		if timeout < 0 || due >= 0 && due < timeout {
 			timeout = due
@@ -95,7 +98,7 @@ func (l *Loop) sleep() (rested bool) {
 			timeout = 0
 		}
 	}
-	rested = l.poll.wait(timeout)
+	rested = l.poll.wait(now, timeout)
 	l.box.sleeping.Store(false)
 	for _, g := range l.guests() { // some may have come meanwhile
 		g.box.sleeping.Store(false)
@@ -104,11 +107,11 @@ func (l *Loop) sleep() (rested bool) {
 }
 
 // timeout returns for how many milliseconds the loop may sleep.
-func (l *Loop) timeout() int64 {
+func (l *Loop) timeout(now time.Time) int64 {
 	if l.box.filled.Load() {
 		return 0
 	}
-	return l.wheel.wait(time.Since(l.poller.start).Milliseconds())
+	return l.wheel.wait(now.Sub(l.poller.start).Milliseconds())
 }
 
 // pass is one turn. Input comes before alarms, so that a client whose packet was in time does not lose to a loop that

@@ -175,7 +175,7 @@ func (s *sleeper) invite(waiter, int) error { return errors.ErrUnsupported }
 
 func (s *sleeper) dismiss(waiter) {}
 
-func (s *sleeper) wait(timeout int64) bool {
+func (s *sleeper) wait(_ time.Time, timeout int64) bool {
 	switch {
 	case timeout == 0:
 		select {
