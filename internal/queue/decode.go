@@ -50,20 +50,6 @@ func (d *decoder) byte() byte {
 	return 0
 }
 
-func (d *decoder) uint32() uint32 {
-	if b := d.take(4); b != nil {
-		return binary.LittleEndian.Uint32(b)
-	}
-	return 0
-}
-
-func (d *decoder) uint64() uint64 {
-	if b := d.take(8); b != nil {
-		return binary.LittleEndian.Uint64(b)
-	}
-	return 0
-}
-
 func (d *decoder) uvarint() uint64 {
 	v, n := uvarint(d.b)
 	if n == 0 {

@@ -384,7 +384,7 @@ func (s *simulation) token() (Token, *flight) {
 func (s *simulation) end() {
 	t, fl := s.token()
 	var ok bool
-	end := func(*flight) {}
+	var end func(*flight)
 	switch s.upTo(7, "end") {
 	case 0:
 		ok, end = s.d.Nack(t, s.now), func(fl *flight) { s.f.now = s.now; s.f.nack(fl) }
