@@ -2,9 +2,12 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -57,6 +60,9 @@ func (t *taker) summarize(s bench.Scenario, r *bench.Result) error {
 	}
 	for _, p := range r.Problems {
 		fmt.Fprintf(&b, "PROBLEM: %s\n", p)
+	}
+	if err := t.packages(&b); err != nil {
+		return err
 	}
 	for _, part := range []struct {
 		title string
@@ -113,6 +119,51 @@ func (t *taker) summarize(s bench.Scenario, r *bench.Result) error {
 	}
 	fmt.Printf("%s\nprofiles: %s\n", b.String(), t.dir)
 	return os.WriteFile(filepath.Join(t.dir, "summary.txt"), b.Bytes(), 0o644)
+}
+
+// packages writes which package the processor's time was spent in; what the kernel did is named by the call.
+func (t *taker) packages(b *bytes.Buffer) error {
+	text, err := t.top(t.inDir([]string{"-nodecount=100000", "-nodefraction=0", "cpu.prof"})...)
+	if err != nil {
+		return err
+	}
+	share := map[string]float64{}
+	kernel := 0.0
+	for _, e := range entries(text) {
+		share[packageOf(e.name)] += e.flatPercent
+		if call, ok := systemCalls[e.name[strings.LastIndexByte(e.name, '/')+1:]]; ok {
+			share[call] += e.cumPercent
+			kernel += e.cumPercent
+		}
+	}
+	const raw = "internal/runtime/syscall/linux" // counted by the call above
+	share["kernel: other calls"] = max(0, share[raw]-kernel)
+	delete(share, raw)
+	names := slices.SortedFunc(maps.Keys(share), func(x, y string) int { return cmp.Compare(share[y], share[x]) })
+	fmt.Fprintln(b, "\nprocessor, by package")
+	for _, n := range names {
+		if share[n] >= 0.5 {
+			fmt.Fprintf(b, "  %5.1f %%  %s\n", share[n], n)
+		}
+	}
+	return nil
+}
+
+// systemCalls are the functions of netpoll that do nothing but enter the kernel.
+var systemCalls = map[string]string{
+	"netpoll.sysWrite": "kernel: write", "netpoll.sysWritev": "kernel: writev", "netpoll.sysRead": "kernel: read",
+	"netpoll.(*epoll).poll": "kernel: epoll_wait", "netpoll.(*epoll).control": "kernel: epoll_ctl",
+	"linux.EpollWait": "kernel: epoll_wait of a parked loop", "netpoll.sysAccept": "kernel: accept", "netpoll.sysClose": "kernel: close",
+}
+
+// packageOf cuts a function's name after its package.
+func packageOf(name string) string {
+	name, _, _ = strings.Cut(name, "[") // type arguments name packages too
+	slash := strings.LastIndexByte(name, '/') + 1
+	if dot := strings.IndexByte(name[slash:], '.'); dot >= 0 {
+		name = name[:slash+dot]
+	}
+	return strings.TrimPrefix(name, "github.com/millrace-mq/millrace/")
 }
 
 // inDir puts the folder before file names.

@@ -20,3 +20,17 @@ Showing nodes accounting for 9s, 94.7% of 9.5s total
 		t.Errorf("got %+v", got)
 	}
 }
+
+func TestPackageOf(t *testing.T) {
+	for in, want := range map[string]string{
+		"github.com/millrace-mq/millrace/internal/netpoll.(*Loop).run": "internal/netpoll",
+		"runtime.memmove":     "runtime",
+		"github.com/x/y.v2.F": "github.com/x/y",
+		"github.com/x/y.find[go.shape.struct { a/b.C }]": "github.com/x/y",
+		"noPackage": "noPackage",
+	} {
+		if got := packageOf(in); got != want {
+			t.Errorf("%s: %s, want %s", in, got, want)
+		}
+	}
+}
