@@ -45,6 +45,9 @@ func (n *Node) ready() error {
 	if n.leaving.Load() {
 		return errors.New("the node is stopping")
 	}
+	if n.Err() != nil {
+		return errors.New("the disk failed") // what and where is for the log alone
+	}
 	return nil
 }
 
@@ -94,4 +97,25 @@ func (n *Node) sample(s *observe.Sample) {
 	s.WillsPublished = c(broker.WillsPublished)
 	s.RetainedSent = c(broker.RetainedSent)
 	s.RetainedRefused = c(broker.RetainedRefused)
+	s.QueueStored, s.QueueDelivered, s.QueueSettled = c(broker.QueueStored), c(broker.QueueDelivered), c(broker.QueueSettled)
+	n.store.sample(s)
+}
+
+// sample says in the words of observe what is on disk.
+func (st *store) sample(s *observe.Sample) {
+	for _, q := range st.queues.Queues() {
+		s.Queues++
+		for _, p := range q.Status() {
+			s.QueuePartitions++
+			s.QueueDepth += p.Depth
+			s.QueueBytes += p.Bytes
+			s.QueueDropped += p.Dropped
+		}
+	}
+	l := st.wal.Stats()
+	s.LogBytes, s.LogRecords, s.LogSyncs = uint64(l.Written), uint64(l.Records), uint64(l.Syncs)
+	s.LogSegments = [3]uint64{uint64(l.HotSegments), uint64(l.ColdSegments), uint64(l.FreeSegments)}
+	if st.wal.Full() {
+		s.LogFull = 1
+	}
 }

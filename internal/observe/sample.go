@@ -43,5 +43,20 @@ type Sample struct {
 	RetainedSent     uint64 `metric:"retained_sent_total" help:"Retained messages sent to new subscriptions."`
 	RetainedRefused  uint64 `metric:"retained_refused_total" help:"Messages that were not retained, because limits.max_retained_messages or _bytes was met."`
 
+	Queues          uint64 `metric:"queues" help:"Durable queues, dead-letter queues among them."`
+	QueuePartitions uint64 `metric:"queue_partitions" help:"Partitions of all durable queues on this node."`
+	QueueDepth      uint64 `metric:"queue_depth" help:"Messages in all durable queues, as queues.defaults.max_depth counts them."`
+	QueueBytes      uint64 `metric:"queue_bytes" help:"Bytes of the messages in all durable queues."`
+	QueueDropped    uint64 `metric:"queue_dropped_total" help:"Messages of durable queues taken by retention, overflow and purges, since the queues were made."`
+	QueueStored     uint64 `metric:"queue_stored_total" help:"Messages stored in durable queues, repeats of a dedup-id among them."`
+	QueueDelivered  uint64 `metric:"queue_delivered_total" help:"Messages of durable queues sent to consumers, repeats among them."`
+	QueueSettled    uint64 `metric:"queue_settled_total" help:"Messages of durable queues that consumers acknowledged, with any code."`
+
+	LogBytes    uint64    `metric:"log_written_bytes_total" help:"Bytes written to the log on disk."`
+	LogRecords  uint64    `metric:"log_records_total" help:"Records appended to the log on disk."`
+	LogSyncs    uint64    `metric:"log_syncs_total" help:"Times that the log was made safe on disk."`
+	LogSegments [3]uint64 `metric:"log_segments" label:"kind" values:"hot,cold,free" help:"Segment files of the log: in use, of long-lived backlog, and ready for new use."`
+	LogFull     uint64    `metric:"log_full" help:"1 while the disk has so little room that nothing is stored, otherwise 0."`
+
 	Loops uint64 `metric:"loops" help:"Event loops."`
 }
