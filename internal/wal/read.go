@@ -191,11 +191,11 @@ func (r *Reader) read(s *segment, from, to int64, used int) ([]byte, error) {
 func (l *Log) entryAt(r *Reader, w want, b []byte, at int64, id uint64) (Entry, error) {
 	rec, _, f := decodeRecord(b[at:], l.salt, w.seg.epoch32())
 	if f == faultShort {
-		whole := make([]byte, min(int64(padded(l.opt.MaxEntry)), w.seg.size-w.off))
+		n := min(int64(padded(l.opt.MaxEntry)), w.seg.size-w.off)
 		if len(b)-int(at) >= recordHeader {
-			n := padded(int(leUint32(b[at+4:])))
-			whole = whole[:min(n, len(whole))]
+			n = min(n, int64(padded(int(leUint32(b[at+4:])))))
 		}
+		whole := make([]byte, n)
 		if _, err := w.seg.file.ReadAt(whole, w.off); err != nil && !errors.Is(err, io.EOF) {
 			return Entry{}, w.seg.corrupt(w.off, "cannot be read: "+err.Error())
 		}
