@@ -26,5 +26,11 @@
 // # Sleeping
 //
 // A loop that has nothing to do parks in the poller of the Go runtime, in which the descriptor of its epoll set is registered,
-// so it costs neither a thread nor a processor. It is not parked before an epoll_wait without a timeout found nothing.
+// so it costs neither a thread nor a processor. Loops with little to do are driven by the goroutine of the first one, see
+// crew. ARCHITECTURE.md has the measurements behind both.
+//
+// # Layers
+//
+// TLS, WebSocket and the PROXY header stand between the network and the handler, on both back ends alike, and compose. What
+// comes before the handler gets the connection (header, handshake, upgrade) are Handlers of their own, one after the other.
 package netpoll
