@@ -241,7 +241,7 @@ const recentBytes = 256 << 10
 // next: nothing depends on when.
 func (g *Group) upkeep() {
 	s := &g.snap
-	if s.bytes >= max(g.host.opt.SnapshotBytes, 8*s.size) || s.due || g.store.asked {
+	if s.bytes >= max(g.host.opt.SnapshotBytes, 32*s.size) || s.due || g.store.asked {
 		if !g.takeSnapshot() {
 			return
 		}

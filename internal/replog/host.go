@@ -40,7 +40,7 @@ type Options struct {
 	MaxUncommitted int
 	// SnapshotBytes is how much log is applied, at least, between two
 	// snapshots of a machine; default 8 MiB. A machine with a large snapshot
-	// is asked less often, so that snapshots stay an eighth of the log.
+	// is asked less often, so that they are at most a thirtieth of the log.
 	SnapshotBytes int
 	// Logger gets what an operator should know; nil for none.
 	Logger *slog.Logger

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"runtime"
 	"testing"
 
 	"github.com/millrace-mq/millrace/internal/vfs"
@@ -322,4 +323,30 @@ func TestUncommittedEntriesAreCarried(t *testing.T) {
 // fixHeader makes the checksum of an altered header right.
 func fixHeader(b []byte) []byte {
 	return binary.LittleEndian.AppendUint32(b[:headerLen-4], crc32.Checksum(b[:headerLen-4], castagnoli))
+}
+
+// TestIndexIsSmall: ten million messages of backlog, one to an entry, cost less
+// than 100 MB.
+func TestIndexIsSmall(t *testing.T) {
+	const n = 400_000
+	opt := Options{FS: vfs.OS{}, Dir: t.TempDir(), SegmentSize: 4 << 20, SpareSegments: 1, Reserve: 1, Manual: true}
+	l := mustOpen(t, opt)
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+	for i := uint64(0); i < n; i++ {
+		check(t, l.Append(&Update{Group: i % 10, Entries: []Entry{{Index: i/10 + 1, Term: 1, Data: []byte("x")}}}, nil))
+		if i%5000 == 4999 {
+			check(t, l.Flush())
+		}
+	}
+	const limit = 10 // bytes per entry
+	if grown := heap() - before; grown > limit*n+4<<20 {
+		t.Errorf("the index of %d entries takes %d bytes", n, grown)
+	}
+	check(t, l.Close())
 }
