@@ -7,3 +7,5 @@
 // transport. testdata holds the lists of statements; docs/conformance.md is
 // generated from the registry.
 package spec
+
+//go:generate go test . -run TestConformancePage -update

@@ -214,22 +214,22 @@ func sessionWhileOpen(e *env) {
 
 func sessionExpiry(e *env) {
 	topic := e.topic("a")
-	second := wire.Num(wire.SessionExpiry, 1)
+	short := wire.Num(wire.SessionExpiry, 3)
 	c := e.dial("c")
-	c.Join(wire.Connect{ClientID: e.id("c"), Props: []wire.Prop{second}})
+	c.Join(wire.Connect{ClientID: e.id("c"), Props: []wire.Prop{short}})
 	c.Subscribe(topic, 1)
-	sleep(1.5) // the time counts from the end of the connection only
+	sleep(3.5) // the time counts from the end of the connection only
 	c.Quiet()
 	c.Close()
 	c = e.dial("c")
-	if p := c.Join(wire.Connect{ClientID: e.id("c"), Props: []wire.Prop{second}}); p.Present != 1 {
+	if p := c.Join(wire.Connect{ClientID: e.id("c"), Props: []wire.Prop{short}}); p.Present != 1 {
 		e.Errorf("the session expired while the connection was open: %v", p)
 	}
 	c.Leave()
 	d := e.dial("d")
 	d.Join(wire.Connect{ClientID: e.id("d"), Props: []wire.Prop{wire.Num(wire.SessionExpiry, 1000)}})
-	d.Leave(second) // DISCONNECT shortens it
-	sleep(3)
+	d.Leave(short) // DISCONNECT shortens it
+	sleep(5)
 	for _, name := range []string{"c", "d"} {
 		if _, p := e.resume(name); p.Present != 0 {
 			e.Errorf("the session of %s is there after its expiry: %v", name, p)

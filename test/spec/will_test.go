@@ -53,8 +53,10 @@ func willPublished(e *env) {
 			keepAlive = 1
 		}
 		c := e.withWill(name, wire.Will{Topic: topic, Payload: name, QoS: 1}, keepAlive)
-		c.Quiet()
-		s.Quiet() // not before the end
+		if keepAlive == 0 {
+			c.Quiet()
+			s.Quiet() // not before the end
+		}
 		end(c)
 		if got := s.Deliver(topic, name); got.QoS() != 1 || got.Retain() {
 			e.Errorf("the will at QoS 1 came as %v", got)
@@ -181,7 +183,7 @@ func willDelay(e *env) {
 	topic := e.topic("will")
 	s := e.watch("s", topic)
 	stay := e.stay("c")
-	stay.Will = &wire.Will{Topic: topic, Payload: "early", Props: []wire.Prop{wire.Num(wire.WillDelay, 2)}}
+	stay.Will = &wire.Will{Topic: topic, Payload: "early", Props: []wire.Prop{wire.Num(wire.WillDelay, 4)}}
 	c := e.dial("c")
 	c.Join(stay)
 	c.Close()
@@ -189,7 +191,7 @@ func willDelay(e *env) {
 	if p.Present != 1 {
 		e.Fatalf("the session is not there: %v", p)
 	}
-	sleep(3) // longer than the delay
+	sleep(5) // longer than the delay
 	e.absent(c, s)
 	// A delayed will goes out when a new session ends the old one.
 	stay.Will.Payload = "ended"
