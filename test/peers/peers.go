@@ -30,7 +30,8 @@ type House struct {
 // Running is a broker's process.
 type Running struct {
 	Addr  string
-	PID   int // of the process that does the work
+	Other map[string]string // addresses of other transports, where the broker was started with them: tls, ws
+	PID   int               // of the process that does the work
 	cmd   *exec.Cmd
 	ended chan struct{}
 	after func() // cleans up after it, if that is set
@@ -108,9 +109,24 @@ func (h *House) Version(name string) string { return all[name].version(h) }
 // startTimeout is for the slowest of them, which boots an Erlang machine.
 const startTimeout = 60 * time.Second
 
+// StartSecure starts Millrace with listeners for TLS and WebSocket as well.
+func (h *House) StartSecure(ctx context.Context) (*Running, error) {
+	others := map[string]string{}
+	p := all["millrace"]
+	p.command = func(h *House, dir string, port int) (*exec.Cmd, error) { return secureMillrace(h, dir, port, others) }
+	r, err := h.start(ctx, "millrace", p)
+	if err == nil {
+		r.Other = others
+	}
+	return r, err
+}
+
 // Start starts a broker on a free port of loopback, with empty stores, and waits until it accepts connections.
 func (h *House) Start(ctx context.Context, name string) (*Running, error) {
-	p := all[name]
+	return h.start(ctx, name, all[name])
+}
+
+func (h *House) start(ctx context.Context, name string, p peer) (*Running, error) {
 	dir, err := os.MkdirTemp(h.dir, name)
 	if err != nil {
 		return nil, err

@@ -25,6 +25,42 @@ func millrace(h *House, dir string, port int) (*exec.Cmd, error) {
 	return c, nil
 }
 
+// secureMillrace also listens for TLS and WebSocket; others is told where.
+func secureMillrace(h *House, dir string, port int, others map[string]string) (*exec.Cmd, error) {
+	if err := certificate(filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")); err != nil {
+		return nil, err
+	}
+	for _, kind := range []string{"tls", "ws"} {
+		p, err := freePort()
+		if err != nil {
+			return nil, err
+		}
+		others[kind] = fmt.Sprintf("127.0.0.1:%d", p)
+	}
+	conf := fmt.Sprintf(`listeners:
+  mqtt:
+    type: mqtt
+    address: 127.0.0.1:%d
+  tls:
+    type: mqtts
+    address: %s
+    tls:
+      cert: cert.pem
+      key: key.pem
+  ws:
+    type: ws
+    address: %s
+`, port, others["tls"], others["ws"])
+	if err := os.WriteFile(filepath.Join(dir, "millrace.yaml"), []byte(conf), 0o644); err != nil {
+		return nil, err
+	}
+	c, err := millrace(h, dir, port)
+	if err == nil {
+		c.Args = append(c.Args, "-c", "millrace.yaml")
+	}
+	return c, err
+}
+
 // mosquitto runs in memory, which is faster for it than its store.
 func mosquitto(_ *House, dir string, port int) (*exec.Cmd, error) {
 	conf := fmt.Sprintf(`listener %d 127.0.0.1

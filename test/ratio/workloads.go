@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -12,7 +13,8 @@ type workload struct {
 	name     string
 	scenario bench.Scenario
 	figures  []figure
-	stores   bool // needs what the floor does not have
+	stores   bool   // needs what the floor does not have
+	over     string // tls, ws: of Millrace alone; empty: TCP
 }
 
 // figure is one number of a result.
@@ -45,7 +47,7 @@ func flow(name, about string, target float64, s bench.Scenario) workload {
 	if s.Rate == 0 {
 		figures = append(figures, figure{name + " rate", "/s", false, 0, func(r *bench.Result) float64 { return stage(r, "flow").Rate() }})
 	}
-	return workload{name, s, figures, false}
+	return workload{name: name, scenario: s, figures: figures}
 }
 
 func fanout(name, about string, target float64, payload, window int, rate float64) workload {
@@ -75,20 +77,20 @@ func workloads() []workload {
 		flow("shared", "50 publishers to one shared group of 4", 2.0,
 			bench.Scenario{Publishers: 50, Topics: 1, Subscribers: 4, Members: 4, Window: 16}),
 		connects(), idle("idle", "19,000 idle clients", false, 500), idle("idle-sub", "19,000 idle clients with a subscription each", true, 750),
+		idleOver("tls", 10_000, 8500), idleOver("ws", idleClients, 600),
 		retained(), offline(),
 	}
 }
 
 func connects() workload {
 	return workload{
-		"connect",
-		bench.Scenario{
+		name: "connect",
+		scenario: bench.Scenario{
 			Name: "connect", About: "connect, subscribe, disconnect", Kind: bench.KindConnect, Clients: 64, WarmUp: time.Second,
 		},
-		[]figure{cost("connect", "connect", true, 1.1), {"connect rate", "/s", false, 0, func(r *bench.Result) float64 {
+		figures: []figure{cost("connect", "connect", true, 1.1), {"connect rate", "/s", false, 0, func(r *bench.Result) float64 {
 			return stage(r, "connect").Rate()
 		}}},
-		false,
 	}
 }
 
@@ -96,50 +98,54 @@ const idleClients = 19_000
 
 func idle(name, about string, subscribed bool, target float64) workload {
 	return workload{
-		name,
-		bench.Scenario{
+		name: name,
+		scenario: bench.Scenario{
 			Name: name, About: about, Kind: bench.KindIdle, Clients: idleClients, Subscribed: subscribed, KeepAlive: 600,
 			Duration: 3 * time.Second,
 		},
-		[]figure{
+		figures: []figure{
 			{name + " memory", "B each", false, target, func(r *bench.Result) float64 {
 				return float64(stage(r, "idle").RSSAfter-stage(r, "connect").RSSBefore) / float64(max(1, stage(r, "connect").Units))
 			}},
 			{name + " connects", "/s", false, 0, func(r *bench.Result) float64 { return stage(r, "connect").Rate() }},
 		},
-		false,
 	}
+}
+
+// idleOver is about transports that not every peer has.
+func idleOver(transport string, clients int, target float64) workload {
+	w := idle("idle-"+transport, fmt.Sprintf("%d idle clients over %s", clients, transport), false, target)
+	w.scenario.Clients, w.over = clients, transport
+	return w
 }
 
 const stored = 100_000
 
 func retained() workload {
 	return workload{
-		"retained",
-		bench.Scenario{
+		name: "retained", stores: true,
+		scenario: bench.Scenario{
 			Name: "retained", About: "100,000 retained messages: store, replay", Kind: bench.KindRetained, Publishers: 4, Subscribers: 1,
 			Messages: stored / 4, QoS: 1, Window: 256,
 		},
-		[]figure{
+		figures: []figure{
 			cost("retained store", "store", false, 3), cost("retained replay", "replay", false, 1.5),
 			{"retained memory", "B each", false, 400, func(r *bench.Result) float64 {
 				s := stage(r, "store")
 				return float64(s.RSSAfter-s.RSSBefore) / stored
 			}},
 		},
-		true,
 	}
 }
 
 func offline() workload {
 	return workload{
-		"offline",
-		bench.Scenario{
+		name: "offline", stores: true,
+		scenario: bench.Scenario{
 			Name: "offline", About: "100,000 messages of QoS 1 for 100 absent sessions: store, drain", Kind: bench.KindOffline,
 			Publishers: 100, Subscribers: 100, Messages: stored / 100, QoS: 1, Window: 16,
 		},
-		[]figure{cost("offline store", "store", false, 5), cost("offline drain", "drain", false, 2)},
-		true,
+		figures: []figure{cost("offline store", "store", false, 5), cost("offline drain", "drain", false, 2)},
 	}
 }
 
