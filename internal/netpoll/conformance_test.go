@@ -168,13 +168,17 @@ func randomBytes(n int) []byte {
 
 func TestEchoReturnsEveryByteInOrder(t *testing.T) {
 	everywhere(t, func(t *testing.T, b netpoll.Backend, tr transport) {
+		size := 3 << 20
+		if testing.Short() {
+			size = 1 << 20
+		}
 		s := serve(t, b, tr.cfg(t), echo)
 		var clients sync.WaitGroup
 		for i := range 8 {
 			clients.Go(func() {
 				conn := tr.dial(t, s.ln.Addr())
 				defer conn.Close()
-				sent := randomBytes(3<<20 + i)
+				sent := randomBytes(size + i)
 				go func() {
 					for rest := sent; len(rest) > 0; { // pieces of odd sizes
 						n := min(len(rest), 1+rand.IntN(100_000))
