@@ -161,7 +161,7 @@ func (l *link) fill(w *worker, p *mqtt.Publish) (*queue.Message, error) {
 		m.Expires = expires(now, props.MessageExpiry)
 	}
 	if props.Has.Contains(mqtt.PropPayloadFormat) && props.PayloadFormat == 1 && !utf8.Valid(p.Payload) {
-		return m, &mqtt.Error{Code: mqtt.PayloadFormatInvalid, Reason: "the payload is not UTF-8, which it is declared to be"}
+		return m, errNotUTF8
 	}
 	if !props.Has.Contains(mqtt.PropUser) {
 		return m, nil
@@ -175,7 +175,7 @@ func (l *link) fill(w *worker, p *mqtt.Publish) (*queue.Message, error) {
 		case propDelay:
 			d, err := time.ParseDuration(string(value))
 			if err != nil || d < 0 {
-				return m, &mqtt.Error{Code: mqtt.ImplementationSpecificError, Reason: "delay is not a duration such as 5s or 2h"}
+				return m, errDelay
 			}
 			m.NotBefore = now + d.Milliseconds()
 		}

@@ -42,6 +42,9 @@ var reasons = [...]reasoned{
 	{depot.ErrTooMany, mqtt.QuotaExceeded, "too many queues"},
 	{queue.ErrFull, mqtt.QuotaExceeded, "the queue is full"},
 	{queue.ErrTooLarge, mqtt.QuotaExceeded, "the message is larger than the queue's max_message_size"},
+	{errNotUTF8, mqtt.PayloadFormatInvalid, "the payload is not UTF-8, which it is declared to be"},
+	{errDelay, mqtt.ImplementationSpecificError, "delay is not a duration such as 5s or 2h"},
+	{errDenied, mqtt.NotAuthorized, "not authorized"},
 	{replog.ErrFull, mqtt.QuotaExceeded, "the disk is full"},
 	{replog.ErrBusy, mqtt.QuotaExceeded, "too much is being stored at once"},
 	{replog.ErrTooFewInSync, mqtt.ImplementationSpecificError, "too few replicas in sync"},
@@ -49,10 +52,18 @@ var reasons = [...]reasoned{
 	{replog.ErrStopped, mqtt.ImplementationSpecificError, "the queue is being stopped"},
 }
 
+var (
+	errNotUTF8 = errors.New("broker: the payload is declared to be UTF-8 and is not")
+	errDelay   = errors.New("broker: delay is no duration")
+	errDenied  = errors.New("broker: not authorized")
+)
+
 // refusedWith is the result of an error that says that nothing was stored.
 func refusedWith(err error) result {
-	if e, ok := errors.AsType[*mqtt.Error](err); ok {
+	if e, ok := errors.AsType[*mqtt.Error](err); ok && e.Code != mqtt.NotAuthorized {
 		return result{answer: session.Answer{Code: e.Code}}
+	} else if ok {
+		err = errDenied
 	}
 	for i := 1; i < len(reasons); i++ {
 		if errors.Is(err, reasons[i].err) {

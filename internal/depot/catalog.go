@@ -233,5 +233,5 @@ func (c *catalog) Lead(l replog.Leadership) {
 func (c *catalog) list() (records []*record, ready bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return slices.Clone(c.mu.state.Queues), c.mu.leads.Mine || c.mu.leads.Leader != 0
+	return slices.Clone(c.mu.state.Queues), c.mu.leads.Mine
 }
