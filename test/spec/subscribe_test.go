@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/millrace-mq/millrace/test/target"
 	"github.com/millrace-mq/millrace/test/wire"
 )
 
@@ -11,7 +12,7 @@ import (
 var subscribeStatements = []statement{
 	{v3: "3.8.1-1", v5: "3.8.1-1", says: "The flags of SUBSCRIBE are 0010; others close the connection.", test: subscribeFlags},
 	{v3: "3.8.3-1", v5: "3.8.3-1", says: "Topic filters are UTF-8 strings.", test: illFormedIn("filter")},
-	{v3: "3.8.3-2", says: "A server without wildcards rejects filters that have them.", why: "the server supports wildcards; 4.7.1-1 to 4.7.1-3 show them"},
+	{v3: "3.8.3-2", says: "A server without wildcards rejects filters that have them.", test: wildcardsUnavailable},
 	{v3: "3.8.3-3", v5: "3.8.3-2", says: "SUBSCRIBE has at least one filter.", test: subscribeEmpty},
 	{v5: "3.8.3-3", says: "No local: a client is not sent what it published itself.", test: noLocal},
 	{v5: "3.8.3-4", says: "No local on a shared subscription is a protocol error.", test: noLocalShared},
@@ -47,6 +48,20 @@ func subscribeEmpty(e *env) {
 	c := e.join("c")
 	c.Write(wire.Subscribe(e.version, 1, nil))
 	c.Refused(0x82, 0x81)
+}
+
+func wildcardsUnavailable(e *env) {
+	n := target.Start(e, e.backend, "mqtt.wildcard_subscriptions=false")
+	c := e.dialTo(n, "c")
+	c.Join(wire.Connect{ClientID: "c", Clean: true})
+	for _, filter := range []string{"#", "a/+", "+/b", "a/#"} {
+		c.Write(wire.Subscribe(e.version, 1, []wire.Sub{{Filter: filter, Options: 1}, {Filter: "plain", Options: 1}}))
+		if p := c.Expect(wire.SUBACK); string(p.Codes) != "\x80\x01" {
+			e.Errorf("SUBSCRIBE %q was answered with %v", filter, p)
+		}
+	}
+	c.Publish(wire.Publish{Topic: "a/b", Payload: "x", QoS: 1})
+	e.absent(c, c)
 }
 
 func noLocal(e *env) {
