@@ -7,7 +7,7 @@ LDFLAGS     := -X github.com/millrace-mq/millrace.Version=$(VERSION)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # How long each fuzz target runs, and how long all of them may take together.
 FUZZTIME    ?= 60s
-FUZZBUDGET  ?= 720s
+FUZZBUDGET  ?= 780s
 
 .DEFAULT_GOAL := help
 .PHONY: help build run deps test test-short race lint fuzz docs cover bench-ratio bench-peers profile ci clean

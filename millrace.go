@@ -1,7 +1,7 @@
 // Package millrace is the node: the one place that constructs, starts and stops the parts of
 // the broker, and the way to run it inside another Go program.
 //
-//	cfg := millrace.Defaults()
+//	cfg := millrace.Defaults() // or LoadConfig
 //	node, err := millrace.Start(ctx, cfg, slog.Default())
 //	...
 //	err = node.Stop(ctx)
@@ -29,6 +29,21 @@ import (
 // Config holds all settings; docs/configuration.md describes each.
 type Config = config.Config
 
+// Listener is one address that clients connect to, an entry of Config.Listeners.
+type Listener = config.Listener
+
+// ListenerType is what a listener speaks.
+type ListenerType = config.ListenerType
+
+// The types of listeners. Both versions of the protocol are served on each.
+const (
+	MQTT  = config.TypeMQTT  // TCP
+	MQTTS = config.TypeMQTTS // TLS
+	WS    = config.TypeWS    // WebSocket
+	WSS   = config.TypeWSS   // WebSocket over TLS
+	Unix  = config.TypeUnix  // a socket in the file system
+)
+
 // Access decides who may connect, publish and subscribe. See WithAccess.
 type Access = broker.Access
 
@@ -43,6 +58,10 @@ type Mechanism = session.Mechanism
 
 // Defaults gives the settings of a node that was told nothing.
 func Defaults() *Config { return config.Default() }
+
+// LoadConfig gives the settings of a YAML file laid over the defaults; docs/configuration.md describes it. The error names
+// all that is wrong with it, each with its line.
+func LoadConfig(file string) (*Config, error) { return config.Load(config.Source{File: file}) }
 
 // Version is the version of this program, set when it is built.
 var Version = "dev"
