@@ -177,32 +177,35 @@ func TestLoweredQoSIsSeen(t *testing.T) {
 	}
 }
 
-// A broker that stalls for half a second is seen by every message that was due in that time, not only by the one it held.
+// A broker that stalls for half a second is seen by every message that was due in that time, not only by the one it held: also by those
+// that could not leave because the window was full.
 func TestStallIsSeen(t *testing.T) {
 	const stall = 500 * time.Millisecond
-	addr, _ := startFloor(t)
-	p := startProxy(t, addr, func(n int, b []byte) [][]byte {
-		if n == 500 {
-			time.Sleep(stall)
+	for _, window := range []int{0, 4} {
+		addr, _ := startFloor(t)
+		p := startProxy(t, addr, func(n int, b []byte) [][]byte {
+			if n == 500 {
+				time.Sleep(stall)
+			}
+			return [][]byte{b}
+		})
+		s := faulty
+		s.Rate, s.Window, s.QoS, s.Drain = 1000, window, 1, 2*time.Second
+		r := mustRun(t, p.addr, s)
+		wantClean(t, r)
+		h := r.Stages[0].Latency.Histogram
+		if h.Max() < int64(stall) {
+			t.Errorf("window %d: max is %v, the stall was %v", window, time.Duration(h.Max()), stall)
 		}
-		return [][]byte{b}
-	})
-	s := faulty
-	s.Rate = 1000
-	r := mustRun(t, p.addr, s)
-	wantClean(t, r)
-	h := r.Stages[0].Latency.Histogram
-	if h.Max() < int64(stall) {
-		t.Errorf("max is %v, the stall was %v", time.Duration(h.Max()), stall)
-	}
-	late := int64(0)
-	for _, b := range h.Distribution() {
-		if b.From >= int64(stall/5) {
-			late += b.Count
+		late := int64(0)
+		for _, b := range h.Distribution() {
+			if b.From >= int64(stall/5) {
+				late += b.Count
+			}
 		}
-	}
-	if want := int64(400); late < want*9/10 { // due in the first four fifths of the stall, at 1000 a second
-		t.Errorf("%d messages were late by a fifth of the stall or more, want about %d", late, want)
+		if want := int64(400); late < want*9/10 { // due in the first four fifths of the stall, at 1000 a second
+			t.Errorf("window %d: %d messages were late by a fifth of the stall or more, want about %d", window, late, want)
+		}
 	}
 }
 
