@@ -265,3 +265,36 @@ func TestQuota(t *testing.T) {
 		t.Errorf("the segments take %d bytes of %d", used, opt.MaxBytes)
 	}
 }
+
+// TestInterruptedReuseKeepsTheEpoch: while a segment is given a new use, the
+// power goes. Either use may be found, but one of them is: if the epoch were
+// forgotten, it could be given to the same segment again, and its old records
+// would count.
+func TestInterruptedReuseKeepsTheEpoch(t *testing.T) {
+	found := make(map[uint64]int)
+	for seed := range uint64(200) {
+		fs := vfs.NewFaulty(seed)
+		check(t, fs.MkdirAll("wal"))
+		check(t, fs.SyncDir("/"))
+		s, err := createSegment(fs, "wal", 1, 16<<10, false)
+		check(t, err)
+		for epoch := uint64(1); epoch < 4; epoch++ {
+			check(t, s.begin(header{epoch: epoch}))
+		}
+		fs.CutPower(1 + int(seed%2)) // in the write, or in the sync
+		if err := s.begin(header{epoch: 4}); !errors.Is(err, vfs.ErrPowerOff) {
+			t.Fatal(err)
+		}
+		disk := fs.Crash()
+		f, err := disk.Open("wal/" + s.name)
+		check(t, err)
+		again := &segment{file: f, name: s.name}
+		if ok, err := again.readHeader(); err != nil || !ok {
+			t.Fatalf("seed %d: no header is found: %v", seed, err)
+		}
+		found[again.epoch]++
+	}
+	if len(found) != 2 || found[3] == 0 || found[4] == 0 {
+		t.Errorf("epochs found, and how often: %v", found)
+	}
+}

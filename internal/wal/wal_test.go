@@ -350,3 +350,33 @@ func TestIndexIsSmall(t *testing.T) {
 	}
 	check(t, l.Close())
 }
+
+// TestInterruptedStampIsTakenBack: a segment was stamped, and the power went
+// before the chain was shortened. It is still part of the chain, and what is in
+// it may lose its meaning; it must not come back as a cold one after that.
+func TestInterruptedStampIsTakenBack(t *testing.T) {
+	l := mustOpen(t, small(vfs.NewMemory()))
+	put(t, l, Update{Group: 1, Entries: entries(1, 1, 60, 1, 500), State: &HardState{Term: 1, Commit: 60}})
+	check(t, l.mu.hot[0].stamp())
+	l = reopen(t, l)
+	old := l.mu.hot[0]
+	old.refs.Add(1) // a reader: the segment is not used again
+	defer old.refs.Add(-1)
+	next := uint64(1)
+	filler := func() { // the chain moves on by some segments
+		for range 400 {
+			put(t, l, Update{Group: 2, Entries: entries(2, next, next, 1, 500), State: &HardState{Term: 1, Commit: next}})
+			check(t, l.Append(&Update{Group: 2, Base: &Base{Index: next, Term: 1}}, nil))
+			next++
+		}
+	}
+	check(t, l.Remove(1, nil))
+	filler()
+	put(t, l, Update{Group: 1, Entries: entries(1, 1, 2, 5, 500), State: &HardState{Term: 5, Commit: 2}})
+	filler()
+	l = reopen(t, l)
+	if info, err := l.Info(1); err != nil || info.Last != 2 {
+		t.Fatalf("group 1 is %+v, %v", info, err)
+	}
+	wantEntries(t, l, 1, 1, 2, 5, 500)
+}
