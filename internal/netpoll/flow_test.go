@@ -1,11 +1,13 @@
 package netpoll_test
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"io"
 	"math/rand/v2"
 	"net"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -386,6 +388,59 @@ func TestStopClosesEverything(t *testing.T) {
 		}
 		if s.poller.Loops()[0].Post(mailFunc(func(*netpoll.Turn) {})) {
 			t.Error("a loop that has ended takes mail")
+		}
+	})
+}
+
+// Two goroutines send large messages to one connection all the time: each turn often finds the other writing, the kernel full,
+// or bytes of the other's arena pending. The peer must see whole messages in order.
+func TestTwoTurnsWriteLargeMessages(t *testing.T) {
+	everyBackend(t, func(t *testing.T, b netpoll.Backend) {
+		messages := 600
+		s, conns := accepted(t, b, transports()[1], silent) // unix sockets have small buffers, so they are often full
+		conn := plainDial(t, s.ln.Addr())
+		defer conn.Close()
+		c := <-conns
+		for who := range 2 {
+			go func() {
+				r := rand.New(rand.NewPCG(uint64(who), 1))
+				for i := range messages {
+					for c.Backlog() > 0 {
+						runtime.Gosched()
+					}
+					s.poller.Turn(func(turn *netpoll.Turn) {
+						size := 8 + r.IntN(60_000)
+						msg := turn.Begin(size)[:size]
+						for j := range msg {
+							msg[j] = byte(i)
+						}
+						msg[0], msg[1], msg[2], msg[3], msg[4] = byte(who), byte(i>>8), byte(i), byte(size>>8), byte(size)
+						c.Send(turn, turn.End(msg))
+						if i%2 == 0 { // let the other one find it pending
+							runtime.Gosched()
+						}
+					})
+				}
+			}()
+		}
+		var next [2]int
+		in := bufio.NewReaderSize(conn, 64<<10)
+		msg := make([]byte, 1<<16)
+		for range 2 * messages {
+			if _, err := io.ReadFull(in, msg[:5]); err != nil {
+				t.Fatal(err)
+			}
+			who, i, size := int(msg[0]), int(msg[1])<<8|int(msg[2]), int(msg[3])<<8|int(msg[4])
+			if who > 1 || i != next[who] || size < 8 {
+				t.Fatalf("after %v: head % x", next, msg[:5])
+			}
+			if _, err := io.ReadFull(in, msg[5:size]); err != nil {
+				t.Fatal(err)
+			}
+			if n := bytes.Count(msg[5:size], []byte{byte(i)}); n != size-5 {
+				t.Fatalf("message %d of %d: %d bytes of %d are its own", i, who, n, size-5)
+			}
+			next[who]++
 		}
 	})
 }

@@ -18,6 +18,26 @@ func TestConnIsSmall(t *testing.T) {
 	}
 }
 
+// What a write left over goes before what others left and sent meanwhile.
+func TestRejoinKeepsTheOrder(t *testing.T) {
+	c := &Conn{fd: -1, loop: &Loop{}}
+	c.flags.Store(flagBusy)
+	var turn Turn
+	mine, theirs := turn.takeOutput(), turn.takeOutput()
+	mine.keep([]byte("first "))
+	theirs.keep([]byte("second "))
+	theirs.segs = append(theirs.segs, turn.End(append(turn.Begin(5), "third"...)))
+	c.out = theirs
+	c.rejoin(&turn, mine, errAgain)
+	if c.Backlog() != len("first second ") || c.flags.Load()&(flagFull|flagBusy) != flagFull {
+		t.Errorf("backlog %d, flags %b", c.Backlog(), c.flags.Load())
+	}
+	c.flush(&turn) // the kernel is full: what is pending is left too
+	if got := bytes.Join(c.out.gather(nil), nil); string(got) != "first second third" {
+		t.Errorf("%q", got)
+	}
+}
+
 // The wheel against a sorted list, over several turns of it.
 func TestWheelAgainstModel(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
