@@ -1,6 +1,8 @@
 package retained
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/millrace-mq/millrace/internal/message"
@@ -37,4 +39,32 @@ func TestSweepPassesOver(t *testing.T) {
 	set("a", "x", 10)
 	s.Sweep(10, 100)
 	want("swept", 0)
+}
+
+// Whoever keeps the messages elsewhere hears of each that a sweep removes, and may look at the store.
+func TestSweepTellsWhatItRemoved(t *testing.T) {
+	s := New(Limits{})
+	var gone []string
+	s.OnSweep(func(topic []byte) {
+		if s.Get(topic, 0) != nil {
+			t.Errorf("%s is still there", topic)
+		}
+		gone = append(gone, string(topic))
+	})
+	for i, expires := range []int64{10, 0, 20, 10} {
+		m := &message.Message{Topic: fmt.Append(nil, "a/", i), Payload: []byte("x"), Expires: expires}
+		if err := s.Set(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.Sweep(15, 100)
+	slices.Sort(gone)
+	if got := fmt.Sprint(gone); got != "[a/0 a/3]" {
+		t.Errorf("told of %s", got)
+	}
+	gone = nil
+	s.Sweep(15, 100)
+	if len(gone) != 0 {
+		t.Errorf("told again of %s", gone)
+	}
 }

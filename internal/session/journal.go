@@ -27,7 +27,7 @@ type Journal interface {
 // holds no messages, or after Restore.
 //
 // With a journal, a message of QoS 2 is not sent at once: Deliver, Lease and Next answer Held, and the owner calls Release when
-// what the journal was told is where it must be. If the packet identifier could be forgotten, another message might get it, which
+// what the journal was told is where it must be, in the order of the deliveries. So are those of QoS 1 that would overtake one. If the packet identifier could be forgotten, another message might get it, which
 // a client that has it would take for a duplicate.
 func (s *Session) SetJournal(j Journal) {
 	s.journal = nil
@@ -51,15 +51,24 @@ type journal struct{ Journal }
 // there is nothing to send any more on this connection; Next sends it on the next one.
 func (s *Session) Release(now int64, id uint16, number uint64) (Delivery, *message.Message, bool) {
 	sl := s.out.at(id)
-	if sl == nil || sl.number != number || sl.state != sent || !sl.live || s.state != online {
+	if sl == nil || sl.number != number || sl.state != sent || !sl.held || s.state != online {
 		return Delivery{}, nil, false
 	}
+	sl.held = false
+	s.out.held--
 	var d Delivery
 	if !s.publish(now, &sl.entry, id, &d) {
 		s.discard(id, sl)
 		return d, nil, true
 	}
 	return d, sl.m, true
+}
+
+// Forsake drops a message that was Held, as Release names it, because the journal has refused it.
+func (s *Session) Forsake(id uint16, number uint64) {
+	if sl := s.out.at(id); sl != nil && sl.number == number && sl.state == sent {
+		s.discard(id, sl)
+	}
 }
 
 // discard ends a delivery that cannot be made.
@@ -69,15 +78,20 @@ func (s *Session) discard(id uint16, sl *slot) {
 	s.weigh()
 }
 
-// hold puts a message of QoS 2 in flight that the owner sends later.
+// hold puts a message in flight that the owner sends later.
 func (s *Session) hold(e *entry, token uint64, d *Delivery) {
 	d.PacketID = s.fly(e, token)
 	d.Verdict, d.QoS, d.Expiry = Held, e.qos, -1
-	d.Number = s.out.slots[d.PacketID-1].number
+	sl := &s.out.slots[d.PacketID-1]
+	sl.held = true
+	s.out.held++
+	d.Number = sl.number
 }
 
-// holds tells whether a message must not be sent before the journal is safe.
-func (s *Session) holds(e *entry) bool { return s.journal != nil && e.qos == 2 }
+// holds tells whether a message must not be sent before the journal is safe, or would overtake one that must not.
+func (s *Session) holds(e *entry) bool {
+	return s.journal != nil && (e.qos == 2 || s.out != nil && s.out.held > 0)
+}
 
 // note tells the journal of a message that begins to wait, or is in flight with an identifier. What somebody else keeps until it
 // is settled (a token) is none of the journal's, but at QoS 2, where the identifier must not be forgotten.

@@ -56,15 +56,21 @@ func TestJournalHearsOfEveryMessage(t *testing.T) {
 	r.deliver("a", 0)
 	r.deliver("b", 1)
 	held := r.deliver("c", 2)
-	r.deliver("d", 1)
+	after := r.deliver("d", 1)
 	r.deliver("e", 2)
+	want(t, "QoS 1 behind QoS 2", after.Verdict, Held)
 	d.want(t, "keep 1 id 1 qos 1 b", "keep 2 id 2 qos 2 c", "keep 3 id 3 qos 1 d", "keep 4 id 0 qos 2 e")
 	want(t, "verdict of QoS 2", held.Verdict, Held)
 	if _, _, ok := r.Release(r.now, held.PacketID, held.Number+1); ok {
 		t.Error("another message was released in its place")
 	}
 	sent, m, ok := r.Release(r.now, held.PacketID, held.Number)
-	want(t, "release", fmt.Sprintf("%v %v %d %v %s", ok, sent.Verdict, sent.PacketID, sent.Dup, m.Payload), "true 1 2 false c")
+	want(t, "release", fmt.Sprintf("%v %v %d %v %s", ok, sent.Verdict, sent.PacketID, sent.Dup, m.Payload), fmt.Sprintf("true %v 2 false c", Send))
+	if _, _, ok := r.Release(r.now, held.PacketID, held.Number); ok {
+		t.Error("released twice")
+	}
+	_, m, _ = r.Release(r.now, after.PacketID, after.Number)
+	want(t, "release of QoS 1", string(m.Payload), "d")
 
 	r.puback(1, mqtt.Success)
 	next, _, _ := r.Next(r.now)

@@ -28,6 +28,7 @@ type slot struct {
 	prev, next uint16
 	state      slotState
 	live       bool // sent on the connection of now
+	held       bool // to be sent on the connection of now, by Release
 }
 
 // outflow is what goes to the client at QoS 1 and 2.
@@ -44,6 +45,7 @@ type outflow struct {
 	freeLast    uint16
 	count       uint16 // in flight
 	used        uint16 // of these, sent on the connection of now: they count against the window
+	held        uint16 // of these, not sent yet
 	resend      uint16 // the next to be sent again after a reconnect; 0: all done
 	queue       queue
 }
@@ -131,6 +133,9 @@ func (o *outflow) remove(id uint16) {
 	if sl.live {
 		o.used--
 	}
+	if sl.held {
+		o.held--
+	}
 	*sl = slot{}
 	o.recycle(id)
 }
@@ -156,9 +161,9 @@ func (o *outflow) advance() {
 // disconnected forgets what was sent on the connection.
 func (o *outflow) disconnected() {
 	for id := o.first; id != 0; id = o.slots[id-1].next {
-		o.slots[id-1].live = false
+		o.slots[id-1].live, o.slots[id-1].held = false, false
 	}
-	o.used, o.resend = 0, 0
+	o.used, o.held, o.resend = 0, 0, 0
 	if o.count == 0 {
 		o.slots, o.freeFirst, o.freeLast = nil, 0, 0
 	}
