@@ -18,12 +18,15 @@ import (
 	"sync"
 	"sync/atomic"
 
+	pebblefs "github.com/cockroachdb/pebble/v2/vfs"
+
 	"github.com/millrace-mq/millrace/internal/admin"
 	"github.com/millrace-mq/millrace/internal/broker"
 	"github.com/millrace-mq/millrace/internal/config"
 	"github.com/millrace-mq/millrace/internal/listener"
 	"github.com/millrace-mq/millrace/internal/netpoll"
 	"github.com/millrace-mq/millrace/internal/session"
+	"github.com/millrace-mq/millrace/internal/vfs"
 )
 
 // Config holds all settings; docs/configuration.md describes each.
@@ -72,6 +75,14 @@ type Option func(*options)
 type options struct {
 	access     Access
 	mechanisms session.Opener
+	memory     bool
+}
+
+func (o *options) disk() *disk {
+	if o.memory {
+		return &disk{log: vfs.NewMemory(), kept: pebblefs.NewMem()}
+	}
+	return &disk{log: vfs.OS{}}
 }
 
 // WithAccess has a decide about every CONNECT, PUBLISH and SUBSCRIBE.
@@ -82,6 +93,10 @@ func WithAccess(a Access) Option { return func(o *options) { o.access = a } }
 func WithMechanisms(open func(method string) (Mechanism, error)) Option {
 	return func(o *options) { o.mechanisms = open }
 }
+
+// InMemory has the node use memory in place of node.data_dir: nothing is kept when it stops. For tests, and for nodes
+// without a disk.
+func InMemory() Option { return func(o *options) { o.memory = true } }
 
 // Check says what is wrong with cfg, short of opening addresses: the files that it names are read.
 func Check(cfg *Config) error {
@@ -129,10 +144,15 @@ func Start(ctx context.Context, cfg *Config, log *slog.Logger, opts ...Option) (
 		return nil, err
 	}
 	n := &Node{log: log, poller: poller, broker: broker.New(bo, poller)}
-	if n.store, err = openStore(ctx, cfg, log, n.broker); err != nil {
+	if n.store, err = openStore(ctx, cfg, log, n.broker, o.disk()); err != nil {
 		return nil, errors.Join(err, poller.Stop(ctx))
 	}
 	n.broker.UseQueues(n.store.queues)
+	if k := n.store.kept; k != nil {
+		if err := n.broker.UseState(ctx, k.set); err != nil {
+			return nil, errors.Join(err, poller.Stop(ctx), n.store.close())
+		}
+	}
 	n.broker.Start()
 	if n.listeners, err = n.listen(cfg); err != nil {
 		return nil, errors.Join(err, n.Stop(ctx))
@@ -165,10 +185,10 @@ func (n *Node) Reload() error { return n.listeners.Reload() }
 
 // Failed is closed when the disk failed: nothing that is published to queues is acknowledged from then on, and the node should be
 // stopped. Err says why.
-func (n *Node) Failed() <-chan struct{} { return n.store.wal.Failed() }
+func (n *Node) Failed() <-chan struct{} { return n.store.Failed() }
 
 // Err is nil, or why the node cannot go on.
-func (n *Node) Err() error { return n.store.wal.Err() }
+func (n *Node) Err() error { return n.store.err() }
 
 // Addr is where a listener accepts connections; nil when there is none of that name.
 func (n *Node) Addr(name string) net.Addr {

@@ -19,6 +19,9 @@ func (l *link) onAck(w *worker, h mqtt.Header, body []byte) error {
 	if err != nil {
 		return err
 	}
+	if w.b.kept != nil {
+		w.touch()
+	}
 	if settled.Done {
 		if cs, ok := settled.Source.(*consumer); ok {
 			w.settleLease(cs, &settled)
@@ -38,11 +41,15 @@ func (l *link) settle(w *worker, a *mqtt.Ack) (settled session.Settled, err erro
 		var answer session.Pubrel
 		answer, settled, err = s.Pubrec(a.PacketID, a.Code)
 		if err == nil && answer.Send {
-			l.sendAck(w, mqtt.PUBREL, a.PacketID, answer.Code)
+			l.sendSettled(w, mqtt.PUBREL, a.PacketID, answer.Code)
 		}
 		return settled, err
 	case mqtt.PUBREL:
-		l.sendAck(w, mqtt.PUBCOMP, a.PacketID, s.Pubrel(a.PacketID))
+		code := s.Pubrel(a.PacketID)
+		if d := l.client.durable; d != nil && code == mqtt.Success {
+			d.free(a.PacketID)
+		}
+		l.sendSettled(w, mqtt.PUBCOMP, a.PacketID, code)
 		return session.Settled{}, nil
 	default:
 		return s.Pubcomp(a.PacketID, a.Code)
@@ -63,6 +70,9 @@ func (l *link) pump(w *worker) {
 		w.carryOut(c, m, &d)
 	}
 	w.roomAgain(c)
+	if c.durable != nil {
+		w.touch()
+	}
 	c.mu.Unlock()
 	if l.replay != nil {
 		l.replay.goOn(w, l)

@@ -29,6 +29,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"hash/maphash"
 	"log/slog"
 	"sync"
@@ -40,6 +41,7 @@ import (
 	"github.com/millrace-mq/millrace/internal/netpoll"
 	"github.com/millrace-mq/millrace/internal/retained"
 	"github.com/millrace-mq/millrace/internal/session"
+	"github.com/millrace-mq/millrace/internal/state"
 	"github.com/millrace-mq/millrace/mqtt"
 	"github.com/millrace-mq/millrace/topic"
 )
@@ -88,6 +90,7 @@ type Broker struct {
 	janitor  *janitor
 	seed     maphash.Seed
 	queues   *depot.Depot // nil: there are none
+	kept     *state.Set   // nil: sessions and retained messages end with the process
 
 	numbers   atomic.Uint64
 	links     atomic.Int64 // connections, accepted by CONNECT or not
@@ -161,7 +164,7 @@ func (b *Broker) Stop(ctx context.Context) error {
 	}
 	close(b.stop)
 	b.running.Wait()
-	return err
+	return errors.Join(err, b.settleKept(ctx))
 }
 
 func (b *Broker) dismiss(c *client) {
@@ -204,6 +207,9 @@ func (b *Broker) sweep(stop <-chan struct{}) {
 			return
 		case <-tick.C:
 			b.retained.Sweep(time.Now().UnixMilli(), sweepStep)
+			if b.kept != nil {
+				b.kept.FlushDirty()
+			}
 		}
 	}
 }

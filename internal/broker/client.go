@@ -25,8 +25,12 @@ type client struct {
 	link   *link // nil while not connected
 	errand int64 // when the janitor visits next, in Unix milliseconds; 0 for never
 	dead   bool  // no longer in the registry; claim again
+	// kept is set while durable is, for readers without a lock.
+	kept atomic.Bool
 	// consuming is nil unless the client consumes from durable queues.
 	consuming *consuming
+	// durable is nil unless the session outlives the process.
+	durable *durable
 }
 
 // subscription is what the router holds: the very object that is in the session's list.

@@ -208,10 +208,14 @@ func (l *link) attach(w *worker, c *client, pending *pendingConnect) bool {
 	}
 	now := w.turn.Now()
 	resumed := !p.CleanStart && !c.sess.Ended(now)
+	if c.durable != nil && l.holdUp(w, c, pending, resumed && w.b.o.Session.ExpiryOf(p) > 0) {
+		c.mu.Unlock()
+		return true
+	}
 	var will *session.Will
 	var moved []session.Taken
 	if !resumed {
-		will, moved = w.b.endSession(c)
+		will, moved = w.endSession(c)
 	}
 	accept, err := c.sess.Connect(now, p, resumed)
 	if err != nil {
@@ -223,6 +227,7 @@ func (l *link) attach(w *worker, c *client, pending *pendingConnect) bool {
 	}
 	l.client, l.state, l.seen, l.keepAlive = c, linkLive, now, int32(accept.KeepAlive)*1500
 	c.loop.Store(int32(l.conn.Loop().Index()))
+	w.noteConnect(c, accept.SessionExpiry)
 	l.answer(w, pending, &accept)
 	c.link = l
 	c.online.Store(true)

@@ -347,6 +347,9 @@ func (s *subscribing) finish(w *worker) {
 		ack.Properties.ReasonString = []byte(s.reason)
 		ack.Properties.Has = ack.Properties.Has.With(mqtt.PropReasonString)
 	}
+	if l.subackLater(w, &ack, func(*worker) { l.proceed(stopAnswer) }) {
+		return
+	}
 	l.sendPacket(w, &ack)
 	l.proceed(stopAnswer)
 	l.pump(w)
@@ -409,6 +412,9 @@ func (l *link) join(w *worker, j *subscribeJob) (mqtt.ReasonCode, error) {
 		c.consuming.list[at] = cs
 	default:
 		c.consuming.list = append(c.consuming.list, cs)
+	}
+	if c.durable != nil {
+		c.durable.subscribing(w, j.sub, false, j.place, j.group.Name)
 	}
 	c.mu.Unlock()
 	w.count(Subscribes, 1)

@@ -30,7 +30,7 @@ func (w *worker) route(m *message.Message) int {
 	case 0:
 	case 1:
 		n += sets[0].Len()
-		if sets[0].Len() < spreadFrom || len(w.b.lanes) < 2 {
+		if sets[0].Len() < spreadFrom || len(w.b.lanes) < 2 || w.place != nil {
 			sets[0].Each(w.deliver)
 		} else {
 			sets[0].Each(w.bucket)
@@ -59,7 +59,7 @@ func (w *worker) end() { w.m = nil }
 // deliverTo gives the message on its way to one receiver: now, or by the mail of the loop
 // that has earlier mail for it.
 func (w *worker) deliverTo(s *subscription) bool {
-	if w.index != outside {
+	if w.index != outside && w.place == nil {
 		if to := int(owner(s).loop.Load()); to != w.index && w.b.lane(w.index, to).Load() > 0 {
 			w.buckets[to] = append(w.buckets[to], s)
 			w.mail(to)
@@ -100,6 +100,7 @@ type parcel struct {
 	m         *message.Message
 	from, to  int
 	receivers []*subscription
+	saving    *saving // who waits for what is stored, nil for nobody
 }
 
 var parcels = sync.Pool{New: func() any { return new(parcel) }}
@@ -109,6 +110,10 @@ func (w *worker) mail(to int) {
 	p := parcels.Get().(*parcel)
 	p.b, p.m, p.from, p.to = w.b, w.m.Keep(), w.index, to
 	p.receivers, w.buckets[to] = w.buckets[to], p.receivers[:0]
+	if w.waits && w.m.QoS > 0 && w.b.kept != nil {
+		w.waiting().Expect()
+		p.saving = w.saving
+	}
 	if w.index != outside {
 		w.b.lane(w.index, to).Add(1)
 	}
@@ -119,16 +124,21 @@ func (w *worker) mail(to int) {
 func (p *parcel) Mail(t *netpoll.Turn) {
 	w := p.b.worker(t)
 	w.begin(p.m)
+	w.waits, w.saving = p.saving != nil, p.saving
 	for _, s := range p.receivers {
 		p.b.deliver(w, s)
 	}
 	w.end()
+	if p.saving != nil {
+		w.waits, w.saving = false, nil
+		p.saving.Done(0, nil)
+	}
 	p.m.Release()
 	if p.from != outside {
 		p.b.lane(p.from, p.to).Add(-1)
 	}
 	clear(p.receivers)
-	p.m, p.b, p.receivers = nil, nil, p.receivers[:0]
+	p.m, p.b, p.saving, p.receivers = nil, nil, nil, p.receivers[:0]
 	parcels.Put(p)
 }
 
@@ -137,7 +147,15 @@ func (p *parcel) Mail(t *netpoll.Turn) {
 func (b *Broker) deliver(w *worker, s *subscription) {
 	c := owner(s)
 	c.mu.Lock()
-	d := c.sess.Deliver(w.turn.Now(), w.m, &s.SubOptions, c.ready(b.o.MaxOutboundBuffer))
+	var d session.Delivery
+	if ready := c.ready(b.o.MaxOutboundBuffer); c.durable == nil {
+		d = c.sess.Deliver(w.turn.Now(), w.m, &s.SubOptions, ready)
+	} else if !w.wasHere(c.durable.shard.Index()) {
+		d = w.deliverKept(c.durable, s, ready)
+	} else {
+		c.mu.Unlock()
+		return
+	}
 	w.carryOut(c, w.m, &d)
 	c.mu.Unlock()
 }
@@ -149,6 +167,9 @@ func (w *worker) carryOut(c *client, m *message.Message, d *session.Delivery) {
 		w.send(c.link, m, d)
 	case session.SendPubrel:
 		c.link.sendAck(w, mqtt.PUBREL, d.PacketID, mqtt.Success)
+	case session.Held:
+		c.durable.later(action{kind: actRelease, id: d.PacketID, number: d.Number})
+		w.touch()
 	case session.Dropped:
 		w.count(dropCounters[d.Reason], 1)
 	}

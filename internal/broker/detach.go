@@ -44,8 +44,9 @@ func (l *link) detach(w *worker) {
 	end := c.sess.Close(now, l.end)
 	var moved []session.Taken
 	if end.Ends {
-		_, moved = w.b.endSession(c)
+		_, moved = w.endSession(c)
 	} else {
+		w.departing(c, false)
 		moved = c.depart(c.sess.TakeShared(false), true)
 	}
 	c.mu.Unlock()
@@ -68,10 +69,11 @@ func (l *link) detach(w *worker) {
 // endSession makes the router forget the client's subscriptions and discards the session. It
 // gives the will that was still to come, and the messages that other members of shared groups
 // may have. The caller holds c.mu.
-func (b *Broker) endSession(c *client) (*session.Will, []session.Taken) {
+func (w *worker) endSession(c *client) (*session.Will, []session.Taken) {
 	for s := range c.sess.All() {
-		b.unhook(s)
+		w.b.unhook(s)
 	}
+	w.departing(c, true)
 	moved := c.depart(c.sess.TakeShared(true), false)
 	return c.sess.End(), moved
 }

@@ -67,7 +67,9 @@ func (l *link) enqueue(w *worker, p *mqtt.Publish, t session.Ticket) (bool, erro
 	if l.mayPublish(p.Topic, p.QoS, p.Retain) != nil {
 		return false, nil // accept refuses it
 	}
+	w.beginWait()
 	code, err := l.accept(w, p)
+	s := w.endWait()
 	if err != nil {
 		return true, err
 	}
@@ -79,7 +81,12 @@ func (l *link) enqueue(w *worker, p *mqtt.Publish, t session.Ticket) (bool, erro
 		return true, l.decline(w, p, t, bad)
 	}
 	m.Topic, m.Captured = p.Topic, true
-	w.captured(m, receipt{c: l.client, ticket: t})
+	r := receipt{c: l.client, ticket: t}
+	if s != nil { // sessions that are kept have it as well
+		r.joint = &joint{left: len(w.q.captures) + 1}
+	}
+	w.captured(m, r)
+	l.answerLater(w, s, r, code)
 	l.throttle(w)
 	return true, nil
 }
@@ -88,7 +95,7 @@ var queuePrefix = []byte(depot.Prefix)
 
 // captured stores m in the queues of w.q.captures.
 func (w *worker) captured(m *queue.Message, r receipt) {
-	if n := len(w.q.captures); n > 1 {
+	if n := len(w.q.captures); n > 1 && r.joint == nil {
 		r.joint = &joint{left: n}
 	}
 	for _, q := range w.q.captures {

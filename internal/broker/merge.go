@@ -59,7 +59,7 @@ func (w *worker) routeMerged() int {
 		set.Each(w.merge)
 	}
 	n := len(g.list)
-	wide := n >= spreadFrom && len(w.b.lanes) > 1
+	wide := n >= spreadFrom && len(w.b.lanes) > 1 && w.place == nil
 	for _, s := range g.list {
 		if wide {
 			w.bucketOf(s)

@@ -32,8 +32,14 @@ func (l *link) onPublish(w *worker, h mqtt.Header, body []byte) error {
 				return err
 			}
 		}
-		if code, err = l.accept(w, p); err != nil {
+		w.beginWait()
+		code, err = l.accept(w, p)
+		s := w.endWait()
+		if err != nil {
 			return err
+		}
+		if l.answerLater(w, s, receipt{c: c, ticket: in.Ticket}, code) {
+			return nil
 		}
 	}
 	if p.QoS == 0 {
@@ -64,7 +70,12 @@ func (l *link) accept(w *worker, p *mqtt.Publish) (mqtt.ReasonCode, error) {
 			m.Expires = expires(w.turn.Now(), p.Properties.MessageExpiry)
 		}
 	}
-	n, err := w.publishMessage(m)
+	if w.full(m.Topic, m.QoS, m.Retain) {
+		w.count(PublishRefused, 1)
+		l.log(slog.LevelInfo, "publish refused", "topic", string(m.Topic), "reason", "the disk is full")
+		return mqtt.QuotaExceeded, nil
+	}
+	n, err := l.publishOnce(w, m, p.PacketID)
 	switch {
 	case err != nil:
 		l.log(slog.LevelWarn, "message not retained", "topic", string(p.Topic), "error", err)
@@ -84,7 +95,7 @@ func expires(now int64, seconds uint32) int64 { return now + int64(seconds)*1000
 // routed all the same. m may be borrowed.
 func (w *worker) publishMessage(m *message.Message) (receivers int, err error) {
 	if m.Retain {
-		if err = w.b.retained.Set(m); err != nil {
+		if err = w.retain(m); err != nil {
 			w.count(RetainedRefused, 1)
 		}
 	}

@@ -69,6 +69,9 @@ func (m *turnEnd) Mail(*netpoll.Turn) { (*worker)(m).settleTurn() }
 func (w *worker) settleTurn() {
 	q := w.q
 	q.posted = false
+	if w.b.kept != nil {
+		w.b.kept.FlushDirty()
+	}
 	for _, t := range q.order {
 		w.propose(t)
 	}
@@ -109,6 +112,7 @@ func (w *worker) pumpPartition(p *depot.Partition) {
 const (
 	stopAnswer   = 1 << iota // what it sent last must be answered before anything else
 	stopThrottle             // the loop has too much under way
+	stopStored               // too much is on its way to the disk
 )
 
 // halt stops to read the link; proceed goes on, on its loop.

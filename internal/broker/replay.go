@@ -141,6 +141,9 @@ func (w *worker) deliverRetained(l *link, m *message.Message, opts *session.SubO
 	}
 	d := c.sess.Deliver(w.turn.Now(), m, opts, true)
 	w.carryOut(c, m, &d)
+	if c.durable != nil {
+		w.touch()
+	}
 	w.count(RetainedSent, 1)
 	return true
 }

@@ -113,7 +113,7 @@ func leastLoaded(g *group, accept func(*subscription) bool) *subscription {
 }
 
 // sharedFrom is the source of messages of a shared subscription (session.More.Source).
-type sharedFrom struct{ group, filter string }
+type sharedFrom struct{ group, filter, whole string }
 
 // moveShared gives messages of shared subscriptions that a client leaves behind to other members
 // of their groups, and takes over their references.

@@ -9,6 +9,7 @@ import (
 	"github.com/millrace-mq/millrace/internal/queue"
 	"github.com/millrace-mq/millrace/internal/replog"
 	"github.com/millrace-mq/millrace/internal/session"
+	"github.com/millrace-mq/millrace/internal/state"
 	"github.com/millrace-mq/millrace/mqtt"
 )
 
@@ -50,6 +51,8 @@ var reasons = [...]reasoned{
 	{replog.ErrTooFewInSync, mqtt.ImplementationSpecificError, "too few replicas in sync"},
 	{replog.ErrNotLeader, mqtt.ImplementationSpecificError, "the partition has no leader here"},
 	{replog.ErrStopped, mqtt.ImplementationSpecificError, "the queue is being stopped"},
+	{state.ErrFull, mqtt.QuotaExceeded, "the disk is full"},
+	{state.ErrRefused, mqtt.ImplementationSpecificError, "the message could not be stored"},
 }
 
 var (

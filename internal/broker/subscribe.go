@@ -32,7 +32,7 @@ func (l *link) onSubscribe(w *worker, h mqtt.Header, body []byte) error {
 			ack.Codes = append(ack.Codes, mqtt.UnspecifiedError)
 			continue
 		}
-		code, err := l.subscribe(w, &p.Subscriptions[i], id)
+		code, err := l.subscribe(w, &p.Subscriptions[i], id, i)
 		if err != nil {
 			return err
 		}
@@ -46,6 +46,9 @@ func (l *link) onSubscribe(w *worker, h mqtt.Header, body []byte) error {
 		later.begin(w)
 		return nil
 	}
+	if l.subackLater(w, ack, nil) {
+		return nil
+	}
 	l.sendPacket(w, ack)
 	l.pump(w)
 	return nil
@@ -53,7 +56,7 @@ func (l *link) onSubscribe(w *worker, h mqtt.Header, body []byte) error {
 
 // subscribe makes one subscription, or changes it where the client has it already. An error
 // ends the connection.
-func (l *link) subscribe(w *worker, f *mqtt.Subscription, id uint32) (mqtt.ReasonCode, error) {
+func (l *link) subscribe(w *worker, f *mqtt.Subscription, id uint32, place int) (mqtt.ReasonCode, error) {
 	s := &subscription{Filter: string(f.Filter), Owner: l.client}
 	s.QoS, s.NoLocal, s.ID = f.QoS, f.NoLocal, id
 	s.RetainAsPublished, s.RetainHandling = f.RetainAsPublished, f.RetainHandling
@@ -64,13 +67,18 @@ func (l *link) subscribe(w *worker, f *mqtt.Subscription, id uint32) (mqtt.Reaso
 		return code, nil
 	}
 	if group != "" {
-		s.More = &session.More{Source: &sharedFrom{group, rest}}
+		s.More = &session.More{Source: &sharedFrom{group, rest, s.Filter}}
 	}
 	c := l.client
 	c.mu.Lock()
 	code, old, err := c.sess.Subscribe(s)
-	if err == nil && !code.IsError() && old == nil {
-		w.b.hook(s) // an old one keeps its place in the router, with new options
+	if err == nil && !code.IsError() {
+		if old == nil {
+			w.b.hook(s) // an old one keeps its place in the router, with new options
+		}
+		if c.durable != nil {
+			c.durable.subscribing(w, s, old == nil, place, "")
+		}
 	}
 	c.mu.Unlock()
 	if err != nil || code.IsError() {
@@ -141,6 +149,9 @@ func (l *link) onUnsubscribe(w *worker, h mqtt.Header, body []byte) error {
 	for _, f := range p.Filters {
 		ack.Codes = append(ack.Codes, l.unsubscribe(w, string(f)))
 	}
+	if l.unsubackLater(w, ack) {
+		return nil
+	}
 	l.sendPacket(w, ack)
 	return nil
 }
@@ -152,6 +163,9 @@ func (l *link) unsubscribe(w *worker, filter string) mqtt.ReasonCode {
 	c := l.client
 	c.mu.Lock()
 	s := c.sess.Unsubscribe(filter)
+	if s != nil && c.durable != nil {
+		c.durable.unsubscribing(w, filter)
+	}
 	var left *departure
 	if s != nil {
 		if left = c.leaveQueue(s); left == nil {

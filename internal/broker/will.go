@@ -51,7 +51,10 @@ func (b *Broker) visit(c *client, due int64) {
 		b.poller.Turn(func(t *netpoll.Turn) {
 			w := b.worker(t)
 			if will != nil {
-				w.publishWill(c, will)
+				c.mu.Lock()
+				w.departing(c, false)
+				c.mu.Unlock()
+				w.windUp(c, will, nil)
 			}
 			if ends && w.expire(c, now) {
 				w.count(SessionsExpired, 1)
@@ -68,7 +71,7 @@ func (w *worker) expire(c *client, now int64) bool {
 		return false
 	}
 	c.mu.Lock()
-	will, moved := w.b.endSession(c)
+	will, moved := w.endSession(c)
 	c.mu.Unlock()
 	w.windUp(c, will, moved)
 	return true
@@ -76,8 +79,10 @@ func (w *worker) expire(c *client, now int64) bool {
 
 // windUp publishes and gives away what an ended session left.
 func (w *worker) windUp(c *client, will *session.Will, moved []session.Taken) {
+	lv := w.beginLeave()
 	if will != nil {
 		w.publishWill(c, will)
 	}
 	w.moveShared(c, moved)
+	w.endLeave(lv)
 }

@@ -4,6 +4,7 @@ import (
 	"github.com/millrace-mq/millrace/internal/message"
 	"github.com/millrace-mq/millrace/internal/netpoll"
 	"github.com/millrace-mq/millrace/internal/session"
+	"github.com/millrace-mq/millrace/internal/state"
 	"github.com/millrace-mq/millrace/mqtt"
 	"github.com/millrace-mq/millrace/topic"
 )
@@ -51,7 +52,21 @@ type worker struct {
 	emitTo            *link   // whom emit sends to
 	emitFor           *client // whose link that is
 
-	q     *queueing
+	q *queueing
+
+	// of sessions that are kept; see durable.go
+	waits   bool            // the publisher of the message on its way waits for the disk
+	saving  *saving         // who waits; nil until something has to be waited for
+	place   *state.Place    // of the message on its way in an outbox, nil for most
+	arrived *arrivals       // set while the node starts
+	from    uint64          // the first generation of the state's commands that this was
+	storing bool            // the SUBSCRIBE or UNSUBSCRIBE at hand changed the state
+	fresh   []*subscription // that the SUBSCRIBE at hand has made
+	slow    []*link         // not read until less is on its way to the disk
+	leave   *leave          // of the client that is leaving
+	reached bool
+	isKept  func(*subscription) bool
+
 	noted mqtt.Ack
 }
 
@@ -65,6 +80,7 @@ func (b *Broker) newWorker(index int) *worker {
 	w.bucket = w.bucketOf
 	w.merge = w.merged.add
 	w.isOnline, w.isOther = w.acceptsOnline, w.acceptsOther
+	w.isKept = w.keptBy
 	w.emit = func(kind mqtt.Type, id uint16, v session.Answer) { w.emitTo.answerPublish(w, kind, id, v) }
 	b.keepWorker(w)
 	return w

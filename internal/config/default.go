@@ -37,6 +37,7 @@ func Default() *Config {
 			SubscriptionIdentifiers: true,
 			SharedStrategy:          LeastInflight,
 		},
+		Sessions: Sessions{Durable: true},
 		Queues: Queues{
 			AutoCreate: true, MaxQueues: 10_000, MaxPartitions: 100_000, MaxUnsynced: 16 * MiB, ReadCache: 64 * MiB,
 			Defaults: Queue{

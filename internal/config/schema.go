@@ -24,6 +24,9 @@ type Config struct {
 	// Durable queues: $queue/<name> for publishers and consumers, $stream/<name> for readers. docs/queues.md tells what they do.
 	Queues Queues `yaml:"queues"`
 
+	// What outlives the process, of sessions and retained messages.
+	Sessions Sessions `yaml:"sessions"`
+
 	// The $SYS topics.
 	Sys Sys `yaml:"sys"`
 
@@ -198,6 +201,14 @@ type MQTT struct {
 	// Told to 5.0 clients that a draining node disconnects, as the server to use in its place: HOST or HOST:PORT, several with
 	// spaces between them. Empty: they are told that the server shuts down.
 	ServerReference string `yaml:"server_reference"`
+}
+
+// Sessions is the section sessions.
+type Sessions struct {
+	// Whether sessions with an expiry interval, and retained messages, are kept in node.data_dir. If so, a PUBLISH of QoS 1 or 2 that
+	// concerns them is acknowledged when it is on disk, as are subscriptions. If not, they end with the process, whatever the
+	// clients were told.
+	Durable bool `yaml:"durable"`
 }
 
 // Queues is the section queues.
