@@ -111,7 +111,9 @@ func (g *Group) enough(index uint64) bool {
 	return have >= s.MinInSync && (all || s.Mode == ModeQuorum)
 }
 
-// acknowledge tells the outcome of what enough replicas have.
+// acknowledge tells the outcome of what enough replicas have. What fewer than
+// MinInSync will have, because the others have left, is stored all the same: its
+// outcome is unknown, not a refusal.
 func (g *Group) acknowledge() {
 	if !g.leads() {
 		return
@@ -122,7 +124,14 @@ func (g *Group) acknowledge() {
 		g.unacked[n].tell(nil)
 		n++
 	}
-	if g.unacked = g.unacked[n:]; len(g.unacked) == 0 {
+	g.unacked = g.unacked[n:]
+	if g.tooFew.Load() {
+		for i := range g.unacked {
+			g.unacked[i].tell(ErrUnknown)
+		}
+		g.unacked = nil
+	}
+	if len(g.unacked) == 0 {
 		g.unacked = nil
 	}
 }

@@ -114,6 +114,23 @@ func TestSlowReplicaLeavesAndReturns(t *testing.T) {
 	c.same(1)
 }
 
+// TestTooFewWhileOnTheWay: what was accepted before the in-sync set became too
+// small is stored, but not as often as was asked for.
+func TestTooFewWhileOnTheWay(t *testing.T) {
+	c := bootCluster(t, 3, 3, Settings{MinInSync: 3}, nil)
+	c.propose(1, []byte("before"))
+	c.same(1)
+	c.isolate(c.others()[0])
+	o := c.propose(1, []byte("x"))
+	if !errors.Is(o.Err, ErrUnknown) || Refused(o.Err) {
+		t.Errorf("outcome %+v", o)
+	}
+	clear(c.cut)
+	if got := c.same(1); len(got) != 2 {
+		t.Errorf("%v are there", got)
+	}
+}
+
 // TestDeadReplicaLeavesAtOnce: it is not waited for.
 func TestDeadReplicaLeavesAtOnce(t *testing.T) {
 	c := bootCluster(t, 3, 3, Settings{Mode: ModeAll}, nil)
