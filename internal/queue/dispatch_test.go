@@ -433,3 +433,26 @@ func TestMuchAtOnce(t *testing.T) {
 	c, more := r.d.Proposal(nil, r.now)
 	want(t, "no more", []any{c == nil, more}, []any{true, false})
 }
+
+// Delayed messages do not fill the memory: a group that has a million of them looks no further until one is due.
+func TestWaitingIsBounded(t *testing.T) {
+	r := newRig(t, Settings{})
+	r.group("g")
+	r.join("g", 1, 10)
+	r.publish(text("first"))
+	delayed := make([]Message, MaxBatch)
+	for i := range delayed {
+		delayed[i] = Message{NotBefore: r.now + 1000}
+	}
+	for range maxWaiting / MaxBatch {
+		r.publish(delayed...)
+	}
+	r.publish(text("last"))
+	want(t, "before them", payloads(r.pump()), []string{"first>1#1"})
+	s, _ := r.d.Status("g")
+	want(t, "waiting", s.Waiting, maxWaiting)
+	r.now += 1000
+	want(t, "as many as there is room for", len(r.pump()), 9)
+	s, _ = r.d.Status("g")
+	want(t, "waiting and ready", []int{s.Waiting, s.Ready}, []int{0, maxWaiting - 9})
+}

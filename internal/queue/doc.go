@@ -66,6 +66,13 @@
 //   - Settling touches the offsets it names and nothing else; a seek gives a group a new number, so that settles from before it
 //     are void.
 //
+// # Limits
+//
+// At most MaxLeases messages of a partition are out at once. At most a million messages of a group wait for a backoff or a delay: at
+// the limit the group gets nothing until one of them is due. Under KeyOrdered the dispatcher looks at most 8192 messages past those
+// that it cannot deliver yet. A batch holds at most MaxBatch messages; groups and remembered identifiers have their limits in
+// Settings.
+//
 // # Cost
 //
 // Per message kept: 5 to 8 bytes when each came in a batch of its own, well under one in batches of 16 and more. Per group: some 200

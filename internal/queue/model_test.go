@@ -37,40 +37,62 @@ type simulation struct {
 	inflight   [][]byte // settles proposed and not committed
 	stale      []Token
 	nextSeat   uint64
+	usual      Dispatch
 	number     int
 }
 
 func TestModel(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		s := &simulation{t: t, m: New(), n: &naive{nextID: 0}, log: map[where][]byte{}, now: 1000, last: where{index: 1}}
+	actions := []struct {
+		weight int
+		name   string
+		do     func(*simulation)
+	}{
+		{20, "publish", (*simulation).publish},
+		{25, "pump", (*simulation).pump},
+		{40, "end", (*simulation).end},
+		{8, "funeral", (*simulation).funeral},
+		{10, "clock", (*simulation).clock},
+		{6, "propose", (*simulation).propose},
+		{6, "commit", (*simulation).commit},
+		{6, "room", (*simulation).room},
+		{3, "join", (*simulation).join},
+		{2, "leave", (*simulation).leave},
+		{2, "resize", (*simulation).resize},
+		{2, "look around", (*simulation).lookAround},
+		{4, "crash", (*simulation).crash},
+		{1, "create", (*simulation).create},
+		{1, "delete", (*simulation).delete},
+		{1, "seek", (*simulation).seek},
+		{1, "purge", (*simulation).purge},
+		{1, "configure", (*simulation).configure},
+	}
+	var wheel []int
+	for i, a := range actions {
+		for range a.weight {
+			wheel = append(wheel, i)
+		}
+	}
+	play := func(t *rapid.T, usual Dispatch) {
+		s := &simulation{t: t, m: New(), n: &naive{nextID: 0}, log: map[where][]byte{}, now: 1000, last: where{index: 1}, usual: usual}
 		s.lead()
-		t.Repeat(map[string]func(*rapid.T){
-			"":           func(t *rapid.T) { s.t = t; s.compare() },
-			"publish":    func(t *rapid.T) { s.t = t; s.publish() },
-			"publish2":   func(t *rapid.T) { s.t = t; s.publish() },
-			"create":     func(t *rapid.T) { s.t = t; s.create() },
-			"delete":     func(t *rapid.T) { s.t = t; s.delete() },
-			"seek":       func(t *rapid.T) { s.t = t; s.seek() },
-			"purge":      func(t *rapid.T) { s.t = t; s.purge() },
-			"configure":  func(t *rapid.T) { s.t = t; s.configure() },
-			"join":       func(t *rapid.T) { s.t = t; s.join() },
-			"join2":      func(t *rapid.T) { s.t = t; s.join() },
-			"leave":      func(t *rapid.T) { s.t = t; s.leave() },
-			"resize":     func(t *rapid.T) { s.t = t; s.resize() },
-			"room":       func(t *rapid.T) { s.t = t; s.room() },
-			"pump":       func(t *rapid.T) { s.t = t; s.pump() },
-			"pump2":      func(t *rapid.T) { s.t = t; s.pump() },
-			"end":        func(t *rapid.T) { s.t = t; s.end() },
-			"end2":       func(t *rapid.T) { s.t = t; s.end() },
-			"end3":       func(t *rapid.T) { s.t = t; s.end() },
-			"funeral":    func(t *rapid.T) { s.t = t; s.funeral() },
-			"propose":    func(t *rapid.T) { s.t = t; s.propose() },
-			"commit":     func(t *rapid.T) { s.t = t; s.commit() },
-			"clock":      func(t *rapid.T) { s.t = t; s.clock() },
-			"crash":      func(t *rapid.T) { s.t = t; s.crash() },
-			"lookAround": func(t *rapid.T) { s.t = t; s.lookAround() },
+		s.configure()
+		for range 3 {
+			s.create()
+			s.join()
+			s.join()
+		}
+		for range rapid.IntRange(1, 400).Draw(t, "steps") {
+			a := actions[rapid.SampledFrom(wheel).Draw(t, "action")]
+			t.Log(a.name)
+			a.do(s)
+			s.compare()
+		}
+	}
+	for name, usual := range map[string]Dispatch{"shared": Shared, "key ordered": KeyOrdered} {
+		t.Run(name, func(t *testing.T) {
+			rapid.Check(t, func(t *rapid.T) { play(t, usual) })
 		})
-	})
+	}
 }
 
 func (s *simulation) upTo(n int, label string) int { return rapid.IntRange(0, n).Draw(s.t, label) }
@@ -272,10 +294,13 @@ func (s *simulation) configure() {
 		MaxAge: s.some(400, "max age"), MaxBytes: s.some(600, "max bytes"), MaxDepth: s.some(20, "max depth"), Lease: s.some(100, "lease"),
 		MaxDeliveries: s.some(3, "max deliveries"), Backoff: s.some(50, "backoff"), DedupWindow: s.some(200, "window"), DedupLimit: s.some(3, "limit"),
 		MaxGroups: s.some(4, "max groups"), DeadLetters: s.chance(70, "dead letters"), Paused: s.chance(10, "paused"),
-		Dispatch: Dispatch(s.upTo(1, "dispatch")), Retention: Retention(s.upTo(1, "retention")),
+		Dispatch: s.usual, Retention: Retention(s.upTo(1, "retention")),
 	}
 	if set.Retention == RetainWork {
 		set.Overflow = Overflow(s.upTo(1, "overflow"))
+	}
+	if s.chance(20, "another dispatch") {
+		set.Dispatch = 1 - s.usual
 	}
 	if s.chance(50, "growing backoff") {
 		set.BackoffMax = 3 * set.Backoff
@@ -359,7 +384,10 @@ func (s *simulation) pump() {
 			break
 		}
 	}
-	s.f.after()
+	s.f.after(func(group string) int {
+		status, _ := s.d.Status(group)
+		return status.Parked
+	})
 }
 
 // token gives one that is out, or one that is not.
@@ -385,8 +413,8 @@ func (s *simulation) end() {
 	t, fl := s.token()
 	var ok bool
 	var end func(*flight)
-	switch s.upTo(7, "end") {
-	case 0:
+	switch s.upTo(9, "end") {
+	case 0, 5, 6:
 		ok, end = s.d.Nack(t, s.now), func(fl *flight) { s.f.now = s.now; s.f.nack(fl) }
 	case 1:
 		ok, end = s.d.Reject(t), func(fl *flight) { s.f.die(fl, Rejected) }
@@ -530,9 +558,6 @@ func (s *simulation) clock() {
 
 // crash rebuilds the machine from a snapshot and the commands since. What was only the leader's is gone.
 func (s *simulation) crash() {
-	if !s.chance(50, "really") {
-		return
-	}
 	m := New()
 	at := where{}
 	if s.snapshotAt > 0 {
