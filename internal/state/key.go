@@ -45,9 +45,6 @@ func appendSessionKey(dst []byte, shard int, session uint64, part byte) []byte {
 	return append(dst, part)
 }
 
-// sessionPrefix is the length of a key up to and with its part.
-const sessionPrefix = 2 + 8 + 1
-
 // ShardOf is the shard of a client identifier or of a topic. It is part of the format: FNV-1a, folded to 6 bits.
 func ShardOf[T ~string | ~[]byte](name T) int {
 	h := uint64(14695981039346656037)

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"sync"
@@ -241,9 +242,42 @@ func (q quiet) Fatalf(format string, args ...any) {
 	os.Exit(1)
 }
 
-// private makes directories for the owner alone.
+// private makes files and directories for the owner alone.
 type private struct{ vfs.FS }
 
 func (p private) MkdirAll(dir string, _ os.FileMode) error { return p.FS.MkdirAll(dir, 0o700) }
+
+func (p private) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	f, err := p.FS.Create(name, c)
+	if err == nil {
+		err = os.Chmod(name, 0o600)
+	}
+	return f, err
+}
+
+func (p private) OpenReadWrite(name string, c vfs.DiskWriteCategory, o ...vfs.OpenOption) (vfs.File, error) {
+	f, err := p.FS.OpenReadWrite(name, c, o...)
+	if err == nil {
+		err = os.Chmod(name, 0o600)
+	}
+	return f, err
+}
+
+func (p private) ReuseForWrite(from, to string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	f, err := p.FS.ReuseForWrite(from, to, c)
+	if err == nil {
+		err = os.Chmod(to, 0o600)
+	}
+	return f, err
+}
+
+// Lock makes its file through the file system beneath.
+func (p private) Lock(name string) (io.Closer, error) {
+	c, err := p.FS.Lock(name)
+	if err == nil {
+		err = os.Chmod(name, 0o600)
+	}
+	return c, err
+}
 
 func (p private) Unwrap() vfs.FS { return p.FS }

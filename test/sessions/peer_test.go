@@ -18,6 +18,7 @@ type peer struct {
 	t       *testing.T
 	id      string
 	expiry  uint32
+	will    string // payload of a will to w, "" for none
 	version mqtt.Version
 
 	mu       sync.Mutex
@@ -62,6 +63,9 @@ func (p *peer) connect(addr string, clean bool) error {
 	if p.version == mqtt.V5 && p.expiry > 0 {
 		c.Properties.SessionExpiry = p.expiry
 		c.Properties.Has = c.Properties.Has.With(mqtt.PropSessionExpiry)
+	}
+	if p.will != "" {
+		c.HasWill, c.Will = true, mqtt.Will{Topic: []byte("w"), Payload: []byte(p.will), QoS: 1}
 	}
 	conn.SetDeadline(time.Now().Add(patience))
 	r := bufio.NewReader(conn)
