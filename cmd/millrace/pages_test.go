@@ -93,13 +93,22 @@ func TestConfigurationOfThePages(t *testing.T) {
 	}
 }
 
-// Links to files of the repository lead somewhere.
+// Links to files of the repository, and to headings in them, lead somewhere.
 func TestLinksOfThePages(t *testing.T) {
-	link := regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`)
+	link := regexp.MustCompile(`\]\(([^)#:]+)(?:#([^)]*))?\)`)
 	for page, text := range pages(t) {
 		for _, m := range link.FindAllStringSubmatch(text, -1) {
-			if _, err := os.Stat(filepath.Join(filepath.Dir(page), m[1])); err != nil {
+			target := filepath.Join(filepath.Dir(page), m[1])
+			if _, err := os.Stat(target); err != nil {
 				t.Errorf("%s: %v", page, err)
+			}
+			if m[2] == "" {
+				continue
+			}
+			other, err := os.ReadFile(target)
+			heading := regexp.MustCompile(`(?mi)^#+ ` + strings.ReplaceAll(regexp.QuoteMeta(m[2]), "-", "[ -]") + `$`)
+			if err != nil || !heading.Match(other) {
+				t.Errorf("%s: no heading %q in %s", page, m[2], m[1])
 			}
 		}
 	}
