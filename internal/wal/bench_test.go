@@ -125,3 +125,53 @@ func BenchmarkRead(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.N)/time.Since(start).Seconds(), "entries/s")
 }
+
+// slot is a proposal on its way, for BenchmarkAppendCallback.
+type slot struct {
+	update Update
+	entry  [1]Entry
+	ready  chan<- *slot
+}
+
+func (s *slot) Durable(err error) {
+	if err != nil {
+		panic(err)
+	}
+	s.ready <- s
+}
+
+// BenchmarkAppendCallback is the same with 4,000 records on their way and no
+// goroutine for each, as the groups of a node use the log.
+func BenchmarkAppendCallback(b *testing.B) {
+	const inFlight = 4000
+	l := mustOpen(b, Options{FS: vfs.OS{}, Dir: b.TempDir(), HotSegments: 8, SpareSegments: 6})
+	defer l.Close()
+	payload := make([]byte, 1024)
+	ready := make(chan *slot, inFlight)
+	for g := range uint64(inFlight) {
+		s := &slot{ready: ready, entry: [1]Entry{{Term: 1, Data: payload}}}
+		s.update = Update{Group: g, Entries: s.entry[:]}
+		ready <- s
+	}
+	before := l.Stats()
+	b.SetBytes(1024)
+	b.ResetTimer()
+	cpu := cpuTime()
+	for range b.N {
+		s := <-ready
+		s.entry[0].Index++
+		if err := l.Append(&s.update, s); err != nil {
+			b.Fatal(err)
+		}
+		if i := s.entry[0].Index; i%8 == 0 {
+			_ = l.Append(&Update{Group: s.update.Group, State: &HardState{Term: 1, Commit: i}, Base: &Base{Index: i, Term: 1}}, nil)
+		}
+	}
+	check(b, l.Sync())
+	b.StopTimer()
+	s := l.Stats()
+	b.ReportMetric(float64((cpuTime()-cpu).Nanoseconds())/float64(b.N)/1000, "cpu-us/record")
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "records/s")
+	b.ReportMetric(float64(b.N)/float64(max(1, s.Syncs-before.Syncs)), "records/sync")
+	b.ReportMetric(float64(s.Written-before.Written-s.Copied)/float64(s.Payload-before.Payload), "written/payload")
+}

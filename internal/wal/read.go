@@ -62,6 +62,7 @@ func (l *Log) Term(id, index uint64) (uint64, error) {
 // have grown. It is used by one goroutine at a time.
 type Reader struct {
 	buf     []byte
+	used    int // of buf, by the current Read
 	entries []Entry
 	wants   []want
 }
@@ -70,6 +71,7 @@ type Reader struct {
 type want struct {
 	seg   *segment
 	off   int64
+	end   int64 // where it probably ends
 	index uint64
 }
 
@@ -79,7 +81,7 @@ const (
 	// along rather than skipped.
 	readAhead = 256 << 10
 	readGap   = 16 << 10
-	// readFirst is read when nothing is known about the length of a record.
+	// readFirst is read beyond the usual length of a group's records.
 	readFirst = 4 << 10
 )
 
@@ -118,11 +120,18 @@ func (g *group) locate(r *Reader, lo, hi uint64, maxBytes int) error {
 	budget := int64(maxBytes)
 	for n := d.find(lo); n < len(d.runs) && lo < hi; n++ {
 		s := &d.runs[n]
-		each := s.bytes/int64(len(s.offs)) - recordHeader
+		each := s.bytes / int64(len(s.offs))
 		for ; lo < min(hi, s.end()) && (budget > 0 || len(r.wants) == 0); lo++ {
 			s.seg.refs.Add(1)
-			r.wants = append(r.wants, want{seg: s.seg, off: s.offset(lo), index: lo})
-			budget -= each
+			off := s.offset(lo)
+			// Its length is not in the index: it ends before the next one of the
+			// group, and is most likely as long as the others.
+			end := off + each + each/4 + readFirst
+			if lo+1 < s.end() && s.offset(lo+1) > off {
+				end = min(end, s.offset(lo+1))
+			}
+			r.wants = append(r.wants, want{seg: s.seg, off: off, end: end, index: lo})
+			budget -= each - recordHeader
 		}
 		if budget <= 0 {
 			break
@@ -143,21 +152,22 @@ func (r *Reader) release() {
 
 // fetch reads the wanted records, neighbours with one call.
 func (l *Log) fetch(r *Reader, id uint64, maxBytes int) error {
-	used, total := 0, 0
+	total := 0
+	r.used = 0
 	for i := 0; i < len(r.wants); {
+		first := &r.wants[i]
 		j := i + 1
-		for j < len(r.wants) && r.wants[j].seg == r.wants[i].seg &&
-			r.wants[j].off > r.wants[j-1].off && r.wants[j].off-r.wants[j-1].off <= readGap+readFirst &&
-			r.wants[j].off-r.wants[i].off < readAhead {
+		for j < len(r.wants) && r.wants[j].seg == first.seg &&
+			r.wants[j].off > r.wants[j-1].off && r.wants[j].off-r.wants[j-1].end <= readGap &&
+			r.wants[j].end-first.off <= readAhead {
 			j++
 		}
-		from, to := r.wants[i].off, r.wants[j-1].off+readFirst
-		b, err := r.read(r.wants[i].seg, from, to, used)
+		b, err := r.read(first.seg, first.off, r.wants[j-1].end)
 		if err != nil {
 			return err
 		}
 		for _, w := range r.wants[i:j] {
-			e, err := l.entryAt(r, w, b, w.off-from, id)
+			e, err := l.entryAt(r, w, b[w.off-first.off:], id)
 			if err != nil {
 				return err
 			}
@@ -166,38 +176,36 @@ func (l *Log) fetch(r *Reader, id uint64, maxBytes int) error {
 			}
 			r.entries = append(r.entries, e)
 		}
-		used += len(b)
 		i = j
 	}
 	return nil
 }
 
-// read reads part of a segment into the reader's buffer, from its byte used on;
-// a buffer that is too small is left to those who have parts of it.
-func (r *Reader) read(s *segment, from, to int64, used int) ([]byte, error) {
-	to = min(to, s.size)
-	n := int(to - from)
-	if len(r.buf)-used < n {
-		r.buf = make([]byte, used+max(n, len(r.buf), 2*readFirst))
+// read reads part of a segment into the reader's buffer, behind what was read
+// before; a buffer that is too small is left to those who have parts of it.
+func (r *Reader) read(s *segment, from, to int64) ([]byte, error) {
+	n := int(min(to, s.size) - from)
+	if len(r.buf)-r.used < n {
+		r.buf = make([]byte, max(n, 2*len(r.buf), 4*readFirst))
+		r.used = 0
 	}
-	b := r.buf[used : used+n]
+	b := r.buf[r.used : r.used+n]
+	r.used += n
 	if m, err := s.file.ReadAt(b, from); err != nil && (!errors.Is(err, io.EOF) || m < n) {
 		return nil, s.corrupt(from, "cannot be read: "+err.Error())
 	}
 	return b, nil
 }
 
-// entryAt decodes the entry at b[at:]; one that reaches beyond b is read apart.
-func (l *Log) entryAt(r *Reader, w want, b []byte, at int64, id uint64) (Entry, error) {
-	rec, _, f := decodeRecord(b[at:], l.salt, w.seg.epoch32())
-	if f == faultShort {
-		n := min(int64(padded(l.opt.MaxEntry)), w.seg.size-w.off)
-		if len(b)-int(at) >= recordHeader {
-			n = min(n, int64(padded(int(leUint32(b[at+4:])))))
-		}
-		whole := make([]byte, n)
-		if _, err := w.seg.file.ReadAt(whole, w.off); err != nil && !errors.Is(err, io.EOF) {
-			return Entry{}, w.seg.corrupt(w.off, "cannot be read: "+err.Error())
+// entryAt decodes the entry at the front of b; one that reaches beyond b is read
+// again.
+func (l *Log) entryAt(r *Reader, w want, b []byte, id uint64) (Entry, error) {
+	rec, _, f := decodeRecord(b, l.salt, w.seg.epoch32())
+	if f == faultShort && len(b) >= recordHeader {
+		n := min(int64(padded(l.opt.MaxEntry)), recordHeader+int64(leUint32(b[4:])))
+		whole, err := r.read(w.seg, w.off, w.off+n)
+		if err != nil {
+			return Entry{}, err
 		}
 		rec, _, f = decodeRecord(whole, l.salt, w.seg.epoch32())
 	}

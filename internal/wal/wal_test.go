@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"math/rand/v2"
 	"runtime"
 	"testing"
 
@@ -379,4 +380,57 @@ func TestInterruptedStampIsTakenBack(t *testing.T) {
 		t.Fatalf("group 1 is %+v, %v", info, err)
 	}
 	wantEntries(t, l, 1, 1, 2, 5, 500)
+}
+
+// TestReadOfUnequalEntries: lengths that the index does not know.
+func TestReadOfUnequalEntries(t *testing.T) {
+	l := mustOpen(t, small(vfs.NewMemory()))
+	rng := rand.New(rand.NewPCG(1, 1))
+	var sizes []int
+	for i := uint64(1); i <= 200; i++ {
+		n := rng.IntN(20)
+		if rng.IntN(5) == 0 {
+			n = rng.IntN(8000)
+		}
+		sizes = append(sizes, n)
+		put(t, l, Update{Group: 1, Entries: []Entry{{Index: i, Term: 1, Data: data(1, i, 1, n)}}})
+		put(t, l, Update{Group: 2, Entries: entries(2, i, i, 1, rng.IntN(50))})
+	}
+	var r Reader
+	for _, most := range []int{1, 100, 3000, 1 << 20} {
+		for next := uint64(1); next <= 200; {
+			es, err := l.Read(&r, 1, next, 201, most)
+			check(t, err)
+			total := 0
+			for _, e := range es {
+				if e.Index != next || !bytes.Equal(e.Data, data(1, next, 1, sizes[next-1])) {
+					t.Fatalf("entry %d is %d, %.30q", next, e.Index, e.Data)
+				}
+				total += len(e.Data)
+				next++
+			}
+			if len(es) > 1 && total > most {
+				t.Fatalf("%d bytes were read with a limit of %d", total, most)
+			}
+		}
+	}
+}
+
+// TestReadingAllocatesNothing: once a reader's buffers have grown.
+func TestReadingAllocatesNothing(t *testing.T) {
+	for _, size := range []int{100, 5000} {
+		l := mustOpen(t, small(vfs.NewMemory()))
+		put(t, l, Update{Group: 1, Entries: entries(1, 1, 20, 1, size)})
+		var r Reader
+		n := testing.AllocsPerRun(100, func() {
+			for next := uint64(1); next <= 20; {
+				es, err := l.Read(&r, 1, next, 21, 16<<10)
+				check(t, err)
+				next += uint64(len(es))
+			}
+		})
+		if n > 0 {
+			t.Errorf("reading 20 entries of %d bytes allocates %v times", size, n)
+		}
+	}
 }
