@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,6 +40,7 @@ func main() {
 	flag.StringVar(&o.millrace, "millrace", "", "this binary instead of one built from the tree")
 	flag.StringVar(&o.args, "args", "", "more arguments for millrace serve, separated by spaces")
 	flag.StringVar(&o.report, "report", "", "folder for README.md, results.json and charts")
+	flag.BoolVar(&o.add, "add", false, "add to the results that the folder of -report holds")
 	flag.BoolVar(&o.list, "list", false, "name the workloads and end")
 	flag.BoolVar(&o.quiet, "q", false, "no line per run")
 	flag.Parse()
@@ -56,7 +58,7 @@ type options struct {
 	brokers                              []string
 	rounds                               int
 	seconds                              float64
-	list, quiet                          bool
+	list, quiet, add                     bool
 }
 
 func run(ctx context.Context, o options) error {
@@ -81,11 +83,28 @@ func run(ctx context.Context, o options) error {
 			return err
 		}
 	}
-	t := &table{brokers: o.brokers}
-	began, machine := time.Now(), bench.ThisMachine()
+	t := &table{brokers: slices.Clone(o.brokers)}
+	var before stored
+	if o.add {
+		if before, err = earlier(o.report); err != nil {
+			return err
+		}
+		t.add(before)
+	}
+	this := invocation{
+		Began: time.Now(), Command: "go run ./test/ratio " + strings.Join(os.Args[1:], " "), Seconds: o.seconds, Machine: bench.ThisMachine(),
+		Brokers: o.brokers, Versions: map[string]string{},
+	}
+	for _, b := range o.brokers {
+		this.Versions[b] = h.Version(b)
+	}
 	finish := func() error {
 		if o.report != "" {
-			if err := newReport(t, h, o, machine, began).write(); err != nil {
+			r := &report{table: t, dir: o.report, runs: before.Runs}
+			if len(t.rows) > len(before.Rows) || this.Rounds > 0 { // else: only written again
+				r.runs = append(r.runs, this)
+			}
+			if err := r.write(); err != nil {
 				return err
 			}
 		}
@@ -104,12 +123,13 @@ func run(ctx context.Context, o options) error {
 				if err != nil {
 					return fmt.Errorf("%s, %s: %w", name, w.name, err)
 				}
-				t.add(w, name, r)
+				t.record(w, name, r)
 				if !o.quiet {
-					fmt.Fprintf(os.Stderr, "%5.0fs round %d  %-16s %-10s %s\n", time.Since(began).Seconds(), round+1, w.name, name, line(w, r))
+					fmt.Fprintf(os.Stderr, "%5.0fs round %d  %-16s %-10s %s\n", time.Since(this.Began).Seconds(), round+1, w.name, name, line(w, r))
 				}
 			}
 		}
+		this.Rounds++
 	}
 	return finish()
 }

@@ -42,7 +42,7 @@ func sampleTable() *table {
 				if values[b] == 0 {
 					r.Problems = []string{"3 lost"}
 				}
-				t.add(w, b, r)
+				t.record(w, b, r)
 			}
 		}
 	}
@@ -69,7 +69,8 @@ func TestTable(t *testing.T) {
 }
 
 func TestReport(t *testing.T) {
-	r := &report{table: sampleTable(), dir: t.TempDir(), versions: map[string]string{"nats": "v9"}, began: time.Now()}
+	run := invocation{Began: time.Now(), Brokers: []string{"nats"}, Versions: map[string]string{"nats": "v9"}}
+	r := &report{table: sampleTable(), dir: t.TempDir(), runs: []invocation{run}}
 	if err := r.write(); err != nil {
 		t.Fatal(err)
 	}
@@ -90,6 +91,39 @@ func TestReport(t *testing.T) {
 	}
 	if svg := r.bars("x", "x floor"); strings.Count(svg, "<rect") != 4+3 { // a legend of four, three bars
 		t.Errorf("%d rectangles in %s", strings.Count(svg, "<rect"), svg)
+	}
+}
+
+// What -add finds in the folder is there again, and new rounds come to it.
+func TestAdd(t *testing.T) {
+	first := &table{brokers: []string{"floor", "rabbitmq"}}
+	w := choose(options{only: "pairs-64", seconds: 1})[0]
+	result := func(cost float64) *bench.Result {
+		return &bench.Result{Stages: []bench.StageResult{{Name: "flow", BrokerPerM: cost}}}
+	}
+	first.record(w, "floor", result(0.5))
+	first.record(w, "rabbitmq", result(50))
+	dir := t.TempDir()
+	if err := (&report{table: first, dir: dir, runs: []invocation{{Brokers: first.brokers, Rounds: 1}}}).write(); err != nil {
+		t.Fatal(err)
+	}
+	before, err := earlier(dir)
+	if err != nil || len(before.Runs) != 1 {
+		t.Fatalf("%+v, %v", before, err)
+	}
+	second := &table{brokers: []string{"floor", "millrace"}}
+	second.add(before)
+	second.record(w, "floor", result(0.7))
+	second.record(w, "millrace", result(0.9))
+	var b strings.Builder
+	second.write(&b, "%s\n", "|", false)
+	for _, want := range []string{"0.60 (0.50-0.70)", "1.50", "83.3"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("the table lacks %q:\n%s", want, b.String())
+		}
+	}
+	if none, err := earlier(t.TempDir()); err != nil || len(none.Rows) != 0 {
+		t.Errorf("an empty folder gives %+v, %v", none, err)
 	}
 }
 

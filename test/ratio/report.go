@@ -2,7 +2,9 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -11,32 +13,84 @@ import (
 	"time"
 
 	"github.com/millrace-mq/millrace/internal/bench"
-	"github.com/millrace-mq/millrace/test/peers"
 )
 
 // report is what -report writes: README.md with tables, results.json with every figure of every round, and bar charts.
 type report struct {
 	*table
-	dir      string
-	versions map[string]string
-	machine  bench.Machine
-	began    time.Time
-	rounds   int
-	seconds  float64
+	dir  string
+	runs []invocation
 }
 
-func newReport(t *table, h *peers.House, o options, machine bench.Machine, began time.Time) *report {
-	r := &report{table: t, dir: o.report, versions: map[string]string{}, machine: machine, began: began, rounds: o.rounds, seconds: o.seconds}
-	for _, b := range o.brokers {
-		r.versions[b] = h.Version(b)
+// invocation is one run of this program that the report is made of; -add makes several.
+type invocation struct {
+	Began    time.Time         `json:"began"`
+	Command  string            `json:"command"`
+	Rounds   int               `json:"rounds"` // whole ones
+	Seconds  float64           `json:"seconds"`
+	Machine  bench.Machine     `json:"machine"`
+	Brokers  []string          `json:"brokers"`
+	Versions map[string]string `json:"versions"`
+}
+
+// stored is the content of results.json.
+type stored struct {
+	Runs []invocation `json:"runs"`
+	Rows []*row       `json:"rows"`
+}
+
+// earlier reads what the folder holds, for -add. It is nothing when there is no folder.
+func earlier(dir string) (stored, error) {
+	var s stored
+	b, err := os.ReadFile(filepath.Join(dir, "results.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return s, nil
 	}
-	return r
+	if err == nil {
+		err = json.Unmarshal(b, &s)
+	}
+	return s, err
+}
+
+// add takes over the rows of an earlier run.
+func (t *table) add(s stored) {
+	for _, run := range s.Runs {
+		for _, b := range run.Brokers {
+			if !slices.Contains(t.brokers, b) {
+				t.brokers = append(t.brokers, b)
+			}
+		}
+	}
+	figures := map[string]figure{}
+	for _, w := range workloads() {
+		for _, f := range w.figures {
+			figures[f.name] = f
+		}
+	}
+	for _, x := range s.Rows {
+		if f, ok := figures[x.Name]; ok {
+			x.figure = f
+			t.rows = append(t.rows, x)
+		}
+	}
+}
+
+// order sorts the rows as the workloads stand.
+func (t *table) order() {
+	place := map[string]int{}
+	for _, w := range workloads() {
+		for _, f := range w.figures {
+			place[f.name] = len(place)
+		}
+	}
+	slices.SortStableFunc(t.rows, func(a, b *row) int { return place[a.Name] - place[b.Name] })
 }
 
 func (r *report) write() error {
 	if err := os.MkdirAll(r.dir, 0o755); err != nil {
 		return err
 	}
+	r.order()
 	files := map[string]string{"README.md": r.page()}
 	for _, c := range []struct{ file, title, unit string }{
 		{"cost.svg", "CPU of the broker per unit of work, as a multiple of the floor (logarithmic; shorter is better)", "x floor"},
@@ -45,9 +99,7 @@ func (r *report) write() error {
 	} {
 		files[c.file] = r.bars(c.title, c.unit)
 	}
-	data, err := json.MarshalIndent(map[string]any{
-		"began": r.began.UTC(), "machine": r.machine, "versions": r.versions, "rounds": r.rounds, "seconds": r.seconds, "rows": r.rows,
-	}, "", " ")
+	data, err := json.MarshalIndent(stored{r.runs, r.rows}, "", " ")
 	if err != nil {
 		return err
 	}
@@ -62,26 +114,25 @@ func (r *report) write() error {
 
 func (r *report) page() string {
 	var b strings.Builder
-	m := r.machine
+	m := r.runs[0].Machine
 	fmt.Fprintf(&b, `# Benchmarks
 
 Written by `+"`make bench-peers`"+` (test/ratio); do not edit. Every broker runs alone beside the load generator, on loopback, in a
-fresh process per run, and they take turns: %d rounds of %g s each after 1 s of warm-up. Figures are medians, with the least and the
-greatest in brackets. A run that lost, repeated or reordered a message, or was refused one, has no figure.
+fresh process per run, and they take turns. Figures are medians, with the least and the greatest in brackets where there are several. A
+run that lost, repeated or reordered a message, refused one, or lowered its quality of service, has no figure.
 
 The primary figure is CPU time of the broker's process per million deliveries (or connections), as a multiple of what `+"`test/floor`"+`
 needs for the same traffic in the same run: a bare epoll loop without any state, which copies a PUBLISH to whoever subscribed to that
 very topic. It is a yardstick, not an optimum. CPU time holds when the machine is noisy and carries over to bigger ones; rates do neither.
 
-| | |
-| --- | --- |
-| machine | %s, %d cores, %.0f GiB, Linux %s |
-| began | %s, load averages %s |
-| command | `+"`%s`"+` |
-`, r.rounds, r.seconds, m.CPU, m.Cores, math.Round(float64(m.Memory)/(1<<30)), m.Kernel, r.began.UTC().Format("2006-01-02 15:04 MST"),
-		m.Load, "go run ./test/ratio "+strings.Join(os.Args[1:], " "))
-	for _, name := range r.brokers {
-		fmt.Fprintf(&b, "| %s | %s |\n", name, r.versions[name])
+Machine: %s, %d cores, %.0f GiB, Linux %s.
+`, m.CPU, m.Cores, math.Round(float64(m.Memory)/(1<<30)), m.Kernel)
+	for _, run := range r.runs {
+		fmt.Fprintf(&b, "\nBegan %s, load averages %s, %d rounds of %g s each after 1 s of warm-up:\n\n    %s\n\n| broker | version |\n| --- | --- |\n",
+			run.Began.UTC().Format("2006-01-02 15:04 MST"), run.Machine.Load, run.Rounds, run.Seconds, run.Command)
+		for _, name := range run.Brokers {
+			fmt.Fprintf(&b, "| %s | %s |\n", name, run.Versions[name])
+		}
 	}
 	b.WriteString("\nSettings of each: test/peers/settings.go.\n\n## Cost of a message\n\n![bar chart](cost.svg)\n\n")
 	r.part(&b, "x floor")

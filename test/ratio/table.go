@@ -27,7 +27,7 @@ type row struct {
 	Failed map[string][]string  `json:"failed"` // why the others did not
 }
 
-func (t *table) add(w workload, broker string, r *bench.Result) {
+func (t *table) record(w workload, broker string, r *bench.Result) {
 	for _, f := range w.figures {
 		i := slices.IndexFunc(t.rows, func(x *row) bool { return x.Name == f.name })
 		if i < 0 {

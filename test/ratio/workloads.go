@@ -119,20 +119,20 @@ func idleOver(transport string, clients int, target float64) workload {
 	return w
 }
 
-const stored = 100_000
+const storedMessages = 100_000
 
 func retained() workload {
 	return workload{
 		name: "retained", stores: true,
 		scenario: bench.Scenario{
 			Name: "retained", About: "100,000 retained messages: store, replay", Kind: bench.KindRetained, Publishers: 4, Subscribers: 1,
-			Messages: stored / 4, QoS: 1, Window: 256,
+			Messages: storedMessages / 4, QoS: 1, Window: 256,
 		},
 		figures: []figure{
 			cost("retained store", "store", false, 3), cost("retained replay", "replay", false, 1.5),
 			{"retained memory", "B each", false, 400, func(r *bench.Result) float64 {
 				s := stage(r, "store")
-				return float64(s.RSSAfter-s.RSSBefore) / stored
+				return float64(s.RSSAfter-s.RSSBefore) / storedMessages
 			}},
 		},
 	}
@@ -143,7 +143,7 @@ func offline() workload {
 		name: "offline", stores: true,
 		scenario: bench.Scenario{
 			Name: "offline", About: "100,000 messages of QoS 1 for 100 absent sessions: store, drain", Kind: bench.KindOffline,
-			Publishers: 100, Subscribers: 100, Messages: stored / 100, QoS: 1, Window: 16,
+			Publishers: 100, Subscribers: 100, Messages: storedMessages / 100, QoS: 1, Window: 16,
 		},
 		figures: []figure{cost("offline store", "store", false, 5), cost("offline drain", "drain", false, 2)},
 	}
