@@ -41,7 +41,7 @@ func TestNackBringsItBackAfterTheBackoff(t *testing.T) {
 		begin := time.Now()
 		s.Write(wire.AckCode(wire.PUBACK, p.ID, 0x80))
 		p = s.Expect(wire.PUBLISH)
-		if took := time.Since(begin); took < 200*time.Millisecond {
+		if took := time.Since(begin); took < 199*time.Millisecond { // the broker's clock has whole milliseconds
 			e.Errorf("a backoff of 200ms took %v", took)
 		}
 		if user(p, "delivery-count") != "2" || p.Flags&8 != 0 {

@@ -1,6 +1,7 @@
 package hostile
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -263,6 +264,7 @@ func TestRow23ChurnOnOneIdentifier(t *testing.T) {
 			})
 		}
 		all.Wait()
+		h.settleChurn()
 		for _, v := range versions {
 			c := h.dial(v, "last")
 			c.Join(wire.Connect{ClientID: h.id("churn"), Clean: true})
@@ -277,6 +279,21 @@ func TestRow23ChurnOnOneIdentifier(t *testing.T) {
 			c.Quiet()
 		}
 	})
+}
+
+// settleChurn waits until no CONNECT of churn is on its way any more: one that the broker reads only now takes the
+// identifier from whoever has it.
+func (h *hub) settleChurn() {
+	for range 480 {
+		c := h.dial(wire.V5, "settling")
+		c.Join(wire.Connect{ClientID: h.id("churn"), Clean: true})
+		_, err := c.Take(time.Second)
+		if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {
+			c.Close()
+			return
+		}
+	}
+	h.Fatal("the identifier is never left alone")
 }
 
 // churn is one connection of many; whatever fails on it is not the test's.
