@@ -191,7 +191,7 @@ func TestRow17WillDelayBeyondSession(t *testing.T) {
 func TestRow21ExpiredSessionsKeepNothing(t *testing.T) {
 	on(t, func(h *hub) {
 		payload := strings.Repeat("x", 10000)
-		h.settles(4*mib, func() {
+		h.settlesInTime(4*mib, func() {
 			for i := range 100 {
 				c := h.dial(wire.V5, "c")
 				c.Join(wire.Connect{ClientID: h.id(fmt.Sprint("c", i)), Props: []wire.Prop{wire.Num(wire.SessionExpiry, 1)}})
