@@ -125,7 +125,8 @@ func decodeItem(b []byte, o *session.Outbound) (rest []byte, shared bool, err er
 		source = string(r.bytes())
 		r.check(source != "")
 	}
-	r.check(o.QoS == 1 || o.QoS == 2 && flags&^(itemQoS|itemRetain|itemShared|itemID|itemIDs|itemSource) == 0)
+	r.check(o.QoS == 1 || o.QoS == 2)
+	r.check(flags&^(itemQoS|itemRetain|itemShared|itemID|itemIDs|itemSource) == 0)
 	if r.bad {
 		return nil, false, errMalformed
 	}
