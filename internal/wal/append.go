@@ -246,13 +246,15 @@ func (l *Log) putEntries(g *group, k kind, es []Entry) error {
 	var o *op
 	for i := range es {
 		e := &es[i]
-		before := l.mu.cur
+		waits := l.mu.waits
 		seg, off, err := l.put(&record{kind: k, tag: e.Tag, group: g.id, term: e.Term, index: e.Index, payload: e.Data}, k == kindEntry)
 		if err != nil {
 			return err
 		}
 		b := l.mu.cur
-		if o == nil || b != before || o.seg != seg || o.term != e.Term {
+		// Whoever waited for room finds another batch, or others' changes in the same one; or the same one again, used
+		// anew. What o points to is then no longer its own.
+		if o == nil || l.mu.waits != waits || o.seg != seg || o.term != e.Term {
 			b.ops = append(b.ops, op{g: g, kind: k, seg: seg, index: e.Index, term: e.Term, from: len(b.offs), to: len(b.offs)})
 			o = &b.ops[len(b.ops)-1]
 		}
@@ -353,6 +355,7 @@ func (l *Log) put(r *record, bulk bool) (*segment, int64, error) {
 
 // awaitRoom sleeps until something changed that may have made room.
 func (l *Log) awaitRoom() error {
+	l.mu.waits++
 	if l.opt.Manual {
 		l.mu.Unlock()
 		err := l.prepareNext()

@@ -154,8 +154,9 @@ type Log struct {
 		stuck    bool     // no segment could be made
 		urgent   bool     // cur has a waiter or is large
 		closed   bool
-		err      error // sticky
-		moved    bool  // a base advanced since the last tidying
+		err      error  // sticky
+		moved    bool   // a base advanced since the last tidying
+		waits    uint64 // how often somebody gave up mu in the middle of an append, see awaitRoom
 		dirty    []*group
 	}
 	full   atomic.Bool // less than the reserve is left; set by lookAtRoom
